@@ -1,0 +1,93 @@
+/**
+ * The one place that calls koffi: a kernel is declared once with its arguments by name and kind, and called with an object.
+ * koffi would pass NaN, fractions and negative lengths on to C; this refuses them.
+ */
+import { RookeryError } from "../../base/errors.ts";
+import { loadKernels } from "../load.ts";
+
+/** Something that lies in native memory. Its owner keeps it alive during the call. */
+export interface Addressed {
+  readonly address: number;
+}
+
+/** memory: a place, or null where the argument is optional; size: a count; int: a 32-bit integer; float: a number, not NaN. */
+export type ArgumentKind = "memory" | "size" | "int" | "float";
+
+type ArgumentOf<Kind extends ArgumentKind> = Kind extends "memory" ? Addressed | null : number;
+export type ArgumentsOf<Spec extends Record<string, ArgumentKind>> = { [Name in keyof Spec]: ArgumentOf<Spec[Name]> };
+
+const nativeTypes: Record<ArgumentKind, string> = {
+  memory: "uintptr_t",
+  size: "size_t",
+  int: "int32_t",
+  float: "float",
+};
+
+function convert(kernel: string, name: string, kind: ArgumentKind, value: Addressed | null | number): number {
+  if (kind === "memory") {
+    if (value === null) return 0;
+    if (typeof value === "object" && Number.isSafeInteger(value.address) && value.address > 0) return value.address;
+  } else if (typeof value === "number") {
+    if (kind === "float" && !Number.isNaN(value)) return value;
+    if (kind === "size" && Number.isSafeInteger(value) && value >= 0) return value;
+    if (kind === "int" && Number.isInteger(value) && value === (value | 0)) return value;
+  }
+  throw new RookeryError(
+    "KERNEL_FAILED",
+    `${kernel}: ${name} = ${String(value)} is no ${kind}`,
+    "this is a fault of Rookery, please report it",
+  );
+}
+
+function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, returns: string, spec: Spec) {
+  const entries = Object.entries(spec);
+  let native: ((...values: number[]) => number | bigint) | undefined;
+  return (args: ArgumentsOf<Spec>): number => {
+    native ??= loadKernels().library.func(
+      kernel,
+      returns,
+      entries.map(([, kind]) => nativeTypes[kind]),
+    ) as (...values: number[]) => number | bigint;
+    const values = new Array<number>(entries.length);
+    for (let i = 0; i < entries.length; i++) {
+      const [name, kind] = entries[i]!;
+      values[i] = convert(kernel, name, kind, args[name as keyof Spec]);
+    }
+    return Number(native(...values));
+  };
+}
+
+const statusNames = ["ok", "a bad argument", "no threads"];
+
+/**
+ * A kernel that returns a status. The order of `spec` is the order of the C arguments (rookery.h).
+ * @throws RookeryError KERNEL_FAILED if an argument is of the wrong kind or the kernel refuses it.
+ */
+export function kernel<Spec extends Record<string, ArgumentKind>>(
+  name: string,
+  spec: Spec,
+): (args: ArgumentsOf<Spec>) => void {
+  const call = declare(name, "int32_t", spec);
+  return (args) => {
+    const status = call(args);
+    if (status !== 0) {
+      const shown = Object.entries(args).filter(([, value]) => typeof value === "number");
+      throw new RookeryError(
+        "KERNEL_FAILED",
+        `${name} refused ${statusNames[status] ?? `with status ${status}`}: ${shown.map(([key, value]) => `${key}=${value}`).join(" ")}`,
+        "this is a fault of Rookery, please report it",
+      );
+    }
+  };
+}
+
+/** A function of the library that answers with a number of bytes. */
+export function byteCount<Spec extends Record<string, ArgumentKind>>(
+  name: string,
+  spec: Spec,
+): (args: ArgumentsOf<Spec>) => number {
+  return declare(name, "size_t", spec);
+}
+
+/** The codes of the dtypes that activations come in. */
+export const dtypeCodes = { f32: 0, bf16: 1 } as const;

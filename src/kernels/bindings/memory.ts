@@ -1,0 +1,79 @@
+/** Native memory: an ArrayBuffer outside V8's heap, whose place never moves, given back when it is disposed of. */
+import koffi from "koffi";
+import { RookeryError } from "../../base/errors.ts";
+import type { Addressed } from "./declare.ts";
+
+const alignment = 64;
+let liveBuffers = 0;
+let liveBytes = 0;
+
+/** How many buffers of native memory are alive, and their bytes: tests see both return to their start. */
+export function liveMemory(): { buffers: number; bytes: number } {
+  return { buffers: liveBuffers, bytes: liveBytes };
+}
+
+/** A block of native memory, aligned to 64 bytes and zeroed. */
+export class NativeMemory implements Addressed, Disposable {
+  readonly byteLength: number;
+  #buffer: ArrayBuffer | undefined;
+  #start: number;
+  #address: number;
+
+  /** @throws RookeryError OUT_OF_MEMORY if the system does not have `byteLength` bytes. */
+  constructor(byteLength: number) {
+    if (!Number.isSafeInteger(byteLength) || byteLength < 0)
+      throw new RangeError(`${byteLength} is no number of bytes`);
+    this.byteLength = byteLength;
+    try {
+      this.#buffer = new ArrayBuffer(byteLength + alignment);
+    } catch (error) {
+      throw new RookeryError(
+        "OUT_OF_MEMORY",
+        `${(byteLength / 2 ** 30).toFixed(2)} GiB of memory are not to be had`,
+        "take a smaller model or batch; `rookery info MODEL` tells what each needs",
+        { cause: error },
+      );
+    }
+    const base = Number(koffi.address(this.#buffer));
+    this.#start = (alignment - (base % alignment)) % alignment;
+    this.#address = base + this.#start;
+    liveBuffers++;
+    liveBytes += byteLength;
+  }
+
+  get disposed(): boolean {
+    return this.#buffer === undefined;
+  }
+
+  /** @throws RookeryError DISPOSED after dispose. */
+  get address(): number {
+    this.#alive();
+    return this.#address;
+  }
+
+  /** A view of `length` bytes from `offset`. It must not outlive the memory, nor leave the floor that owns it. */
+  bytes(offset = 0, length = this.byteLength - offset): Uint8Array<ArrayBuffer> {
+    if (offset < 0 || length < 0 || offset + length > this.byteLength) {
+      throw new RangeError(`bytes ${offset}..${offset + length} lie outside a buffer of ${this.byteLength}`);
+    }
+    return new Uint8Array(this.#alive(), this.#start + offset, length);
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#buffer) return;
+    this.#buffer.transfer(0);
+    this.#buffer = undefined;
+    liveBuffers--;
+    liveBytes -= this.byteLength;
+  }
+
+  #alive(): ArrayBuffer {
+    if (!this.#buffer)
+      throw new RookeryError(
+        "DISPOSED",
+        "native memory was used after it was given back",
+        "keep its owner alive longer",
+      );
+    return this.#buffer;
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The levels of the kernels: which compiler flags each is built with, and which the running CPU can execute.
+ * Flags are named one by one, never -march=native, so that a level means the same on every machine.
+ */
+import { readFileSync } from "node:fs";
+import { arch, platform } from "node:os";
+
+export const levels = ["portable", "amx"] as const;
+export type Level = (typeof levels)[number];
+
+const avx512Flags = [
+  "-mavx2",
+  "-mfma",
+  "-mbmi2",
+  "-mavx512f",
+  "-mavx512bw",
+  "-mavx512dq",
+  "-mavx512vl",
+  "-mavx512bf16",
+];
+
+const levelFlags: Record<Level, string[]> = {
+  portable: [],
+  amx: [...avx512Flags, "-mprefer-vector-width=512", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
+};
+
+/** Flags every level is compiled with. No -ffast-math: NaN and infinities keep their meaning. */
+export const commonFlags = [
+  "-std=c17",
+  "-O3",
+  "-ffp-contract=off",
+  "-fno-math-errno",
+  "-fvisibility=hidden",
+  "-fPIC",
+  "-shared",
+  "-pthread",
+  "-Wno-psabi",
+];
+
+export function compilerFlags(level: Level): string[] {
+  return [...commonFlags, ...levelFlags[level]];
+}
+
+const cpuFlagsNeeded: Record<Level, string[]> = {
+  portable: [],
+  amx: ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"],
+};
+
+function cpuFlags(): Set<string> {
+  if (platform() !== "linux" || arch() !== "x64") return new Set();
+  try {
+    const line = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));
+    return new Set(line?.[1]?.split(/\s+/) ?? []);
+  } catch {
+    return new Set();
+  }
+}
+
+/** Levels that this CPU can run, slowest first. */
+export function supportedLevels(): Level[] {
+  const flags = cpuFlags();
+  return levels.filter((level) => cpuFlagsNeeded[level].every((flag) => flags.has(flag)));
+}

@@ -1,0 +1,197 @@
+/*
+ * The whole ABI of the kernels. They know no model: they see rows, matrices and offsets.
+ *
+ * Types are uintptr_t (addresses; 0 where an argument is optional and absent), size_t (counts), int32_t and float.
+ * Matrices are row-major and contiguous. "Activation" arrays are f32 or bf16 as `dtype` says; sums are in f32.
+ * A function returns a status, or a number of bytes where its name ends in _bytes. Nothing is allocated: scratch is
+ * passed in and may hold anything. `pool` is a handle of rookery_pool_create, or 0 for the calling thread alone.
+ * No result depends on the number of threads. Unless said otherwise outputs may not overlap inputs.
+ * `accumulate` = 1 adds to what the output holds, 0 overwrites it.
+ */
+#ifndef ROOKERY_H
+#define ROOKERY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ROOKERY_API __attribute__((visibility("default")))
+#define ROOKERY_ABI_VERSION 1
+
+enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
+enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
+
+/* ---- threads.c ---- */
+ROOKERY_API int32_t rookery_abi_version(void);
+ROOKERY_API size_t rookery_pool_bytes(void);
+/* memory: rookery_pool_bytes(), 64-byte aligned, alive until destroy. Starts threads - 1 threads. */
+ROOKERY_API int32_t rookery_pool_create(uintptr_t memory, int32_t threads);
+ROOKERY_API int32_t rookery_pool_destroy(uintptr_t pool);
+
+/* ---- gemm.c ---- */
+/*
+ * A weight W [groups, out, in] (f32) is packed once an update into panels for one direction:
+ * transpose 0 for y = x W^T (sums over in), 1 for dx = dy W (sums over out). The layout is the level's own.
+ */
+ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose);
+ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups,
+                                 size_t out, size_t in, int32_t transpose);
+/*
+ * c[r] = addend[r] + a[r] B_g for the rows r in [offsets[g], offsets[g+1]), g < groups. a [rows, inner] dtype,
+ * packed: B of `groups` matrices [inner, columns] as rookery_pack lays them. c [rows, columns] c_dtype;
+ * addend: c_dtype, 0 or shaped as c (may be c itself). offsets: int32 [groups + 1], or 0 when groups is 1.
+ * A row's bits depend on that row alone.
+ */
+ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
+                                   uintptr_t c, int32_t c_dtype, size_t rows, size_t inner, size_t columns,
+                                   size_t groups, uintptr_t offsets);
+/*
+ * weight_gradient[g] (+)= sum over r in [offsets[g], offsets[g+1]) of dy[r]^T x[r]. dy [rows, out], x [rows, in] dtype;
+ * weight_gradient f32 [groups, out, in]. Sums over blocks of rows in order.
+ */
+ROOKERY_API size_t rookery_weight_gradient_scratch_bytes(int32_t dtype, size_t rows, size_t out, size_t in, size_t groups);
+ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
+                                            uintptr_t weight_gradient, size_t rows, size_t out, size_t in,
+                                            size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t scratch);
+
+/* ---- norm.c ---- */
+/* y[r] = x[r] / rms(x[r]) * weight, rms = sqrt(mean x^2 + eps). inverse_rms f32 [rows] is kept for the way back. */
+ROOKERY_API int32_t rookery_rmsnorm_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight, uintptr_t y,
+                                            uintptr_t inverse_rms, size_t rows, size_t columns, float eps);
+/* dx (dtype) (+)= ; weight_gradient (f32 [columns]) is always added to. */
+ROOKERY_API size_t rookery_rmsnorm_backward_scratch_bytes(size_t rows, size_t columns);
+ROOKERY_API int32_t rookery_rmsnorm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x, uintptr_t weight,
+                                             uintptr_t inverse_rms, uintptr_t dx, uintptr_t weight_gradient,
+                                             size_t rows, size_t columns, int32_t accumulate, uintptr_t scratch);
+/*
+ * RoPE over each head (rotate-half over the whole head_dim), then, if normalize, division by the head's rms, then
+ * times weight_a times weight_b (f32 [head_dim] each, either may be 0 for ones). x, y [rows, heads, head_dim];
+ * positions int32 [rows]; cosine, sine f32 [positions, head_dim / 2]. inverse_rms f32 [rows, heads] (0 if not normalize).
+ * The query takes query_layernorm as weight_a and key_layernorm as weight_b; the key takes neither (design.md, GQA + CLA).
+ */
+ROOKERY_API int32_t rookery_rope_norm_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t positions,
+                                              uintptr_t cosine, uintptr_t sine, uintptr_t weight_a, uintptr_t weight_b,
+                                              uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
+                                              size_t head_dim, int32_t normalize, float eps);
+/* x is the forward's input. Gradients of the weights (f32, 0 where the weight is 0) are added to. */
+ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t heads, size_t head_dim);
+ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
+                                               uintptr_t positions, uintptr_t cosine, uintptr_t sine,
+                                               uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
+                                               uintptr_t dx, uintptr_t weight_a_gradient, uintptr_t weight_b_gradient,
+                                               size_t rows, size_t heads, size_t head_dim, int32_t normalize,
+                                               int32_t accumulate, uintptr_t scratch);
+
+/* ---- attention.c ---- */
+/*
+ * Causal attention of each sequence with itself. sequences: int32 [count, 4] = {query row, queries, key row, keys}; the
+ * i-th query of a sequence stands at position keys - queries + i and sees keys 0 .. that position (training:
+ * both rows and both counts equal; decoding: one query, many keys). q, out [query rows, heads, head_dim],
+ * k, v [key rows, kv_heads, head_dim]; query head h reads KV head h / (heads / kv_heads). scale multiplies q k.
+ * log_sum_exp f32 [query rows, heads] is kept for the way back, 0 where nobody needs it.
+ * Keys go by in blocks of ROOKERY_KEY_BLOCK from position 0, so a query's bits do not depend on what stands beside it.
+ */
+#define ROOKERY_KEY_BLOCK 64
+ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t key_rows, size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
+ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
+                                              uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
+                                              size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
+                                              size_t head_dim, float scale, uintptr_t scratch);
+/* dq (+)= if accumulate; dk and dv are added to if accumulate_kv (layers of a CLA group share them). */
+ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
+ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, uintptr_t dout, uintptr_t q, uintptr_t k,
+                                               uintptr_t v, uintptr_t out, uintptr_t log_sum_exp, uintptr_t sequences,
+                                               size_t count, uintptr_t dq, uintptr_t dk, uintptr_t dv,
+                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
+                                               size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
+                                               uintptr_t scratch);
+
+/* ---- moe.c ---- */
+/* h[r, i] = silu(gate_up[r, i]) * gate_up[r, width + i]; gate_up [rows, 2 width]. rows_limit: int32 count at this address, 0 = all. */
+ROOKERY_API int32_t rookery_swiglu_forward(uintptr_t pool, int32_t dtype, uintptr_t gate_up, uintptr_t h, size_t rows,
+                                           size_t width, uintptr_t rows_limit);
+ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintptr_t dh, uintptr_t gate_up,
+                                            uintptr_t dgate_up, size_t rows, size_t width, uintptr_t rows_limit);
+/* probabilities f32 [tokens, experts] = softmax(x W^T), all in f32; x [tokens, hidden] dtype, weight f32 [experts, hidden];
+ * log_sum_exp f32 [tokens]. */
+ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight,
+                                           uintptr_t probabilities, uintptr_t log_sum_exp, size_t tokens, size_t hidden,
+                                           size_t experts);
+/*
+ * Top-k choice, capacity and recycling (report section 2.2.2). mode 0 dropless, 1 drop, 2 recycle.
+ * An expert keeps at most `capacity` tokens (ignored when dropless); tokens are admitted in the order of a counter hash of
+ * (key0, key1, token), so neither position nor score decides. In mode 2 what is over goes to a random expert with room
+ * that the token does not have yet; what finds none is dropped.
+ *   selected  int32 [tokens, k]  the router's own choice, best first
+ *   assigned  int32 [tokens, k]  the expert that takes the slot, -1 where it is dropped
+ *   gates     f32   [tokens, k]  weight of the slot: p for k = 1, else p / sum of the selected p; 0 where dropped
+ *   offsets   int32 [experts + 1] rows of each expert after sorting; offsets[experts] is the number of rows
+ *   row_of    int32 [tokens, k]  row of a slot among the sorted rows, -1 where dropped
+ *   slot_at   int32 [tokens * k] slot (token * k + j) of a sorted row; rows of an expert are in the order of the slots
+ *   load      int32 [experts]    tokens that chose the expert, before capacity
+ *   counts    int32 [4]          {slots, over capacity, recycled, dropped}
+ */
+ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts, size_t k);
+ROOKERY_API int32_t rookery_router_select(uintptr_t probabilities, size_t tokens, size_t experts, size_t k, int32_t mode,
+                                          size_t capacity, int32_t key0, int32_t key1, uintptr_t selected,
+                                          uintptr_t assigned, uintptr_t gates, uintptr_t offsets, uintptr_t row_of,
+                                          uintptr_t slot_at, uintptr_t load, uintptr_t counts, uintptr_t scratch);
+/* losses f32 [2] = {experts * sum_e load_e / tokens * mean_t p_e (GShard), mean_t log_sum_exp^2}. */
+ROOKERY_API size_t rookery_router_losses_scratch_bytes(size_t tokens, size_t experts);
+ROOKERY_API int32_t rookery_router_losses(uintptr_t pool, uintptr_t probabilities, uintptr_t log_sum_exp, uintptr_t load,
+                                          uintptr_t losses, size_t tokens, size_t experts, uintptr_t scratch);
+/* From d gates f32 [tokens, k], plus balance_weight and z_weight times the two losses: dx (dtype) and weight_gradient are added to. */
+ROOKERY_API size_t rookery_router_backward_scratch_bytes(size_t tokens, size_t hidden, size_t experts);
+ROOKERY_API int32_t rookery_router_backward(uintptr_t pool, int32_t dtype, uintptr_t dgates, uintptr_t x, uintptr_t weight,
+                                            uintptr_t probabilities, uintptr_t log_sum_exp, uintptr_t selected,
+                                            uintptr_t assigned, uintptr_t load, uintptr_t dx, uintptr_t weight_gradient,
+                                            size_t tokens, size_t hidden, size_t experts, size_t k, float balance_weight,
+                                            float z_weight, uintptr_t scratch);
+/* rows[r] = x[slot_at[r] / k] for r < *row_count. */
+ROOKERY_API int32_t rookery_dispatch_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t slot_at,
+                                             uintptr_t row_count, uintptr_t rows, size_t tokens, size_t columns, size_t k);
+/* dx[t] (+)= sum over the slots of t of drows[row_of[slot]]. */
+ROOKERY_API int32_t rookery_dispatch_backward(uintptr_t pool, int32_t dtype, uintptr_t drows, uintptr_t row_of,
+                                              uintptr_t dx, size_t tokens, size_t columns, size_t k, int32_t accumulate);
+/* out[t] = base[t] + sum over the slots of t of gates[slot] * rows[row_of[slot]]. base may be out. */
+ROOKERY_API int32_t rookery_combine_forward(uintptr_t pool, int32_t dtype, uintptr_t base, uintptr_t rows, uintptr_t row_of,
+                                            uintptr_t gates, uintptr_t out, size_t tokens, size_t columns, size_t k);
+/* drows[row_of[slot]] = gates[slot] * dout[t], dgates[slot] = dout[t] . rows[row_of[slot]] (0 where dropped). */
+ROOKERY_API int32_t rookery_combine_backward(uintptr_t pool, int32_t dtype, uintptr_t dout, uintptr_t rows, uintptr_t row_of,
+                                             uintptr_t gates, uintptr_t drows, uintptr_t dgates, size_t tokens,
+                                             size_t columns, size_t k);
+
+/* ---- loss.c ---- */
+/* out[t] (dtype) = table[ids[t]] (f32 [vocabulary, columns]). An id outside the table is ROOKERY_BAD_ARGUMENT, checked first. */
+ROOKERY_API int32_t rookery_embedding_forward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t table, uintptr_t out,
+                                              size_t tokens, size_t vocabulary, size_t columns);
+/* table_gradient[ids[t]] += dout[t], tokens in order. */
+ROOKERY_API int32_t rookery_embedding_backward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t dout,
+                                               uintptr_t table_gradient, size_t tokens, size_t vocabulary, size_t columns);
+/*
+ * Of a chunk of logits (f32 [rows, vocabulary]): losses[r] = log_sum_exp - logits[target] (0 where target is -1), and,
+ * unless dlogits is 0, dlogits[r] (dtype) = scale * (softmax - one-hot), zeros where target is -1. A target outside
+ * [-1, vocabulary) is ROOKERY_BAD_ARGUMENT.
+ */
+ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr_t logits, uintptr_t targets, uintptr_t losses,
+                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale);
+/* sum f32 [1] = sum of values f32 [count], by fixed blocks. */
+ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum);
+
+/* ---- optim.c ---- */
+/* result f32 [1] (+)= sum of squares of values f32 [count], by fixed blocks, in order. */
+ROOKERY_API size_t rookery_sum_of_squares_scratch_bytes(size_t count);
+ROOKERY_API int32_t rookery_sum_of_squares(uintptr_t pool, uintptr_t values, size_t count, uintptr_t result,
+                                           int32_t accumulate, uintptr_t scratch);
+/*
+ * One pass of AdamW with decoupled decay (Loshchilov and Hutter): g = gradient * gradient_scale; m, v, weight f32 [count] in place.
+ * bias_correction1 = 1 - beta1^step, bias_correction2 = 1 - beta2^step.
+ * weight -= learning_rate * (m / bias_correction1 / (sqrt(v / bias_correction2) + eps) + decay * weight)
+ */
+ROOKERY_API int32_t rookery_adamw(uintptr_t pool, uintptr_t weight, uintptr_t gradient, uintptr_t m, uintptr_t v,
+                                  size_t count, float learning_rate, float beta1, float beta2, float eps, float decay,
+                                  float bias_correction1, float bias_correction2, float gradient_scale);
+/* destination[i] (+)= source[i] * scale, each of its dtype. */
+ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t source, int32_t destination_dtype,
+                                 uintptr_t destination, size_t count, float scale, int32_t accumulate);
+
+#endif
