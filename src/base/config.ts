@@ -1,0 +1,217 @@
+import { readFileSync, statSync } from "node:fs";
+import { extname } from "node:path";
+import { parse as parseYaml, YAMLParseError } from "yaml";
+import type { z } from "zod";
+import { RookeryError } from "./errors.ts";
+import { didYouMean } from "./nearest.ts";
+import {
+  coerceStrings,
+  describeAllowed,
+  isPlainObject,
+  type OptionSchema,
+  refuseUnknownKeys,
+  schemasAt,
+  toOptionSchema,
+} from "./option-schema.ts";
+import { rookeryVersion } from "./version.ts";
+
+const largestConfigBytes = 4 * 1024 * 1024;
+
+/** The format of the `config.json` that every run writes, and that `--config` reads back. */
+export const runConfigFormat = "rookery-run/1";
+
+/** A run's own `config.json`: every option as it was resolved. */
+export type RunConfig = {
+  format: typeof runConfigFormat;
+  rookeryVersion: string;
+  command: string;
+  options: Record<string, unknown>;
+};
+
+/** One source of options. `values` is nested as the schema is. */
+export type ConfigLayer = {
+  /** As named in messages: "run.yaml", "preset nano". */
+  name: string;
+  values: Record<string, unknown>;
+  /** Whether the values come as text and are to be turned into the schema's types. */
+  areStrings?: boolean;
+  /** How this source writes a key ("learningRate" → "--learning-rate"); by default `"KEY" in NAME`. */
+  nameKey?: (path: string) => string;
+};
+
+/** What a run writes as its `config.json`; `JSON.stringify` it. */
+export function makeRunConfig(command: string, options: Record<string, unknown>): RunConfig {
+  return { format: runConfigFormat, rookeryVersion, command, options };
+}
+
+/**
+ * Lays the layers over each other, the first being the weakest, and validates the outcome.
+ * Objects are merged key by key; lists and everything else replace what lies below.
+ * @throws RookeryError UNKNOWN_OPTION for a key that the schema does not know, INVALID_OPTION for a value it refuses.
+ */
+export function resolveOptions<Schema extends z.ZodType>(
+  schema: Schema,
+  layers: readonly ConfigLayer[],
+): z.output<Schema> {
+  const optionSchema = toOptionSchema(schema);
+  const typed = layers.map((layer) => {
+    refuseUnknownKeys(optionSchema, layer.values, layer.name);
+    return layer.areStrings === true
+      ? { ...layer, values: coerceStrings(optionSchema, layer.values) as Record<string, unknown> }
+      : layer;
+  });
+  const parsed = schema.safeParse(mergeLayers(typed), { reportInput: true });
+  if (parsed.success) return parsed.data;
+  throw describeIssues(parsed.error.issues, optionSchema, typed);
+}
+
+/** The values of all layers, the last being the strongest. */
+export function mergeLayers(layers: readonly ConfigLayer[]): Record<string, unknown> {
+  return layers.reduce<Record<string, unknown>>((below, layer) => mergeObjects(below, layer.values), {});
+}
+
+function mergeObjects(below: Record<string, unknown>, above: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    if (key === "__proto__" || value === undefined) continue;
+    const under = Object.hasOwn(merged, key) ? merged[key] : undefined;
+    merged[key] = isPlainObject(value) && isPlainObject(under) ? mergeObjects(under, value) : value;
+  }
+  return merged;
+}
+
+/**
+ * Options from `KEY=VALUE` texts; a dotted key reaches into objects.
+ * @throws RookeryError INVALID_OPTION when a text has no `=` or an empty key.
+ */
+export function parseAssignments(assignments: readonly string[]): Record<string, unknown> {
+  let values: Record<string, unknown> = {};
+  for (const assignment of assignments) {
+    const equals = assignment.indexOf("=");
+    const path = assignment.slice(0, Math.max(0, equals)).split(".");
+    if (equals < 1 || path.some((key) => key === "" || key === "__proto__")) {
+      throw new RookeryError(
+        "INVALID_OPTION",
+        `--set ${JSON.stringify(assignment)} is not KEY=VALUE`,
+        "write for example --set learningRate=0.001",
+      );
+    }
+    const nested = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), assignment.slice(equals + 1));
+    values = mergeObjects(values, nested as Record<string, unknown>);
+  }
+  return values;
+}
+
+/**
+ * Options for `command` from a YAML or JSON file, which may be a run's own `config.json`.
+ * @throws RookeryError FILE_UNREADABLE, FILE_DAMAGED (neither YAML nor JSON), UNKNOWN_FORMAT, INVALID_OPTION (another command's run).
+ */
+export function readConfigFile(path: string, command: string): Record<string, unknown> {
+  const value = parseConfigText(path, readConfigText(path));
+  if (value === null) return {};
+  if (!isPlainObject(value)) {
+    throw new RookeryError(
+      "FILE_DAMAGED",
+      `${path} holds no options`,
+      "write one KEY: VALUE a line (YAML), or a JSON object",
+    );
+  }
+  return "format" in value ? optionsOfRun(path, value, command) : value;
+}
+
+function optionsOfRun(path: string, run: Record<string, unknown>, command: string): Record<string, unknown> {
+  if (run.format !== runConfigFormat) {
+    const mend = `this Rookery (${rookeryVersion}) reads ${runConfigFormat}, or plain options without a "format"`;
+    throw new RookeryError("UNKNOWN_FORMAT", `${path} has format ${showValue(run.format)}`, mend);
+  }
+  if (run.command !== command) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${path} configures ${showValue(run.command)}, not "${command}"`,
+      `give the config.json of a "${command}" run`,
+    );
+  }
+  if (!isPlainObject(run.options)) {
+    throw new RookeryError("FILE_DAMAGED", `${path} has no "options"`, "restore the file from the run that wrote it");
+  }
+  return run.options;
+}
+
+function readConfigText(path: string): string {
+  try {
+    const size = statSync(path).size;
+    if (size > largestConfigBytes) {
+      throw new RookeryError(
+        "FILE_UNREADABLE",
+        `${path} has ${size} bytes, too many for options`,
+        "give a YAML or JSON file of options",
+      );
+    }
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof RookeryError) throw error;
+    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new RookeryError(
+      "FILE_UNREADABLE",
+      `cannot read ${path} (${reason})`,
+      "give a YAML or JSON file that can be read",
+      { cause: error },
+    );
+  }
+}
+
+function parseConfigText(path: string, text: string): unknown {
+  try {
+    if (extname(path).toLowerCase() === ".json") return JSON.parse(text);
+    return parseYaml(text, { maxAliasCount: 100 });
+  } catch (error) {
+    const position = error instanceof YAMLParseError ? error.linePos?.[0] : undefined;
+    const where = position === undefined ? path : `${path}:${position.line}:${position.col}`;
+    const reason = (error instanceof Error ? error.message : String(error))
+      .split("\n")[0]!
+      .replace(/( at line \d+, column \d+)?:?$/, "");
+    throw new RookeryError("FILE_DAMAGED", `${where}: ${reason}`, "mend the YAML or JSON there", { cause: error });
+  }
+}
+
+function describeIssues(
+  issues: readonly z.core.$ZodIssue[],
+  schema: OptionSchema,
+  layers: readonly ConfigLayer[],
+): RookeryError {
+  const issue = issues[0]!;
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+  const path = issue.path.map(String);
+  const source = layers.findLast((layer) => valueAt(layer.values, path) !== undefined);
+  const key = path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const unknown = issue.keys[0]!;
+    const known = schemasAt(schema, issue.path).flatMap((one) => Object.keys(one.properties ?? {}));
+    const others = known.filter((name) => name !== unknown);
+    const message = `unknown key "${[...path, unknown].join(".")}"${source === undefined ? "" : ` in ${source.name}`}${more}`;
+    return new RookeryError("UNKNOWN_OPTION", message, didYouMean(unknown, others));
+  }
+  const isOwnRule = issue.code === "custom";
+  const allowed = isOwnRule ? issue.message : `give ${describeAllowed(schemasAt(schema, issue.path))}`;
+  const writer = source ?? layers.at(-1);
+  const name = writer?.nameKey?.(key) ?? (source === undefined ? `"${key}"` : `"${key}" in ${source.name}`);
+  if (key === "") return new RookeryError("INVALID_OPTION", `these options cannot be used together${more}`, allowed);
+  const value = valueAt(mergeLayers(layers), path);
+  const state =
+    value === undefined ? "is missing" : isOwnRule ? `cannot be ${showValue(value)}` : `is ${showValue(value)}`;
+  return new RookeryError("INVALID_OPTION", `${name} ${state}${more}`, allowed);
+}
+
+function valueAt(values: unknown, path: readonly string[]): unknown {
+  let current = values;
+  for (const key of path) {
+    if (typeof current !== "object" || current === null || !Object.hasOwn(current, key)) return undefined;
+    current = (current as Record<string, unknown>)[key];
+  }
+  return current;
+}
+
+function showValue(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
