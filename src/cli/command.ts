@@ -1,0 +1,97 @@
+import type { z } from "zod";
+import { type ConfigLayer, mergeLayers, resolveOptions } from "../base/config.ts";
+import { type ExitCode, exitCodes } from "../base/errors.ts";
+import type { CommandContext, RookeryEvent } from "../base/events.ts";
+import { type OptionSchema, toOptionSchema } from "../base/option-schema.ts";
+import { type Display, isCommonEvent, showCommonEvents } from "./progress.ts";
+
+/** A command line that can be typed as it stands, and what it is for. */
+export type Example = { line: string; purpose: string };
+
+/** What a command may do to the outside besides returning a result. */
+export type CommandIo = {
+  /** Whether the result is printed as JSON, so that nothing else may go to stdout. */
+  json: boolean;
+  /** Text for stdout while the work goes on, such as tokens as they are sampled; silent under `--json`. */
+  write(text: string): void;
+  stdin: AsyncIterable<Uint8Array | string>;
+};
+
+/**
+ * How a command is written down: one schema is its flags, its configuration file and its type.
+ * `ExtraEvent` are the events that only this command has, besides `RookeryEvent`.
+ */
+export type CommandDefinition<
+  Schema extends z.ZodType<object>,
+  Result extends object,
+  ExtraEvent extends { type: string },
+> = {
+  /** An object schema; each key carries `.describe()`, and keys with values may carry `.meta({ valueName: "PATH" })`. */
+  schema: Schema;
+  /** Keys that are words instead of flags, in order; the last may be a list. */
+  positionals?: readonly (keyof z.input<Schema> & string)[];
+  examples: readonly [Example, ...Example[]];
+  /** The layer below all others, chosen by what the layers above it say (`--preset`). */
+  preset?(values: Record<string, unknown>): ConfigLayer | undefined;
+  run(
+    options: z.output<Schema>,
+    context: CommandContext<RookeryEvent | ExtraEvent>,
+    io: CommandIo,
+  ): Promise<Result> | Result;
+  /** The result in words, a line each. */
+  describe(result: Result): readonly string[];
+  exitCode?(result: Result): ExitCode;
+  /** Draws the events of its own; common ones are drawn in any case. */
+  showEvents?(display: Display): (event: ExtraEvent) => void;
+};
+
+/** What one execution is given by the command line. */
+export type Execution = {
+  layers: readonly ConfigLayer[];
+  signal: AbortSignal;
+  io: CommandIo;
+  /** Where events are drawn; undefined under `--json`, where only `onWarning` hears anything. */
+  display: Display | undefined;
+  onWarning(message: string): void;
+};
+
+/** What one execution leaves behind. */
+export type Outcome = { result: object; describe(): readonly string[]; exitCode: ExitCode };
+
+/** A command as the command line sees it: every type of its own is closed inside. */
+export type Command = {
+  schema: OptionSchema;
+  positionals: readonly string[];
+  examples: readonly Example[];
+  execute(execution: Execution): Promise<Outcome>;
+};
+
+/** Makes a command out of its definition. One file under `commands/` and one line in `commands.ts` add it. */
+export function defineCommand<
+  Schema extends z.ZodType<object>,
+  Result extends object,
+  ExtraEvent extends { type: string } = never,
+>(definition: CommandDefinition<Schema, Result, ExtraEvent>): Command {
+  return {
+    schema: toOptionSchema(definition.schema),
+    positionals: definition.positionals ?? [],
+    examples: definition.examples,
+    async execute({ layers, signal, io, display, onWarning }) {
+      const preset = definition.preset?.(mergeLayers(layers));
+      const options = resolveOptions(definition.schema, preset === undefined ? layers : [preset, ...layers]);
+      const showCommon = display === undefined ? undefined : showCommonEvents(display);
+      const showExtra = display === undefined ? undefined : definition.showEvents?.(display);
+      const onEvent = (event: RookeryEvent | ExtraEvent) => {
+        if (!isCommonEvent(event)) showExtra?.(event);
+        else if (showCommon !== undefined) showCommon(event);
+        else if (event.type === "warning") onWarning(event.message);
+      };
+      const result = await definition.run(options, { signal, onEvent }, io);
+      return {
+        result,
+        describe: () => definition.describe(result),
+        exitCode: definition.exitCode?.(result) ?? exitCodes.done,
+      };
+    },
+  };
+}
