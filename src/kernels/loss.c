@@ -1,0 +1,224 @@
+/*
+ * Both ends of a language model: the embedding table, and cross-entropy with its gradient.
+ * Work is split by tokens, rows or columns whose results do not meet, so no sum depends on the threads.
+ */
+#include "rookery.h"
+#include "threads.h"
+#include "vector.h"
+
+/* Elements a task should have at least, so that claiming it costs little beside it. */
+#define ELEMENTS_A_TASK 16384
+/* embedding_backward: a task owns this many columns (whole cache lines) of every row of the table. */
+#define COLUMNS_A_TASK 64
+#define SUM_BLOCK 4096
+
+static int bad_matrix(size_t rows, size_t columns) {
+  size_t bytes;
+  return __builtin_mul_overflow(rows, columns, &bytes) || __builtin_mul_overflow(bytes, sizeof(float), &bytes);
+}
+
+static int out_of_range(const int32_t *ids, size_t count, int32_t lowest, size_t end) {
+  if (end > INT32_MAX) end = (size_t)INT32_MAX + 1;
+  int bad = 0;
+  for (size_t i = 0; i < count; i++) bad |= (ids[i] < lowest) | ((int64_t)ids[i] >= (int64_t)end);
+  return bad;
+}
+
+/* Rows a task takes, and how many tasks that makes; 0 tasks if there are more than fit a task number. */
+static int32_t split_rows(size_t rows, size_t columns, size_t *rows_a_task) {
+  *rows_a_task = columns >= ELEMENTS_A_TASK ? 1 : ELEMENTS_A_TASK / columns;
+  size_t tasks = (rows + *rows_a_task - 1) / *rows_a_task;
+  return tasks > INT32_MAX ? 0 : (int32_t)tasks;
+}
+
+typedef struct {
+  const int32_t *ids;
+  const float *table;
+  void *out;
+  size_t tokens, columns, tokens_a_task;
+} embedding_job;
+
+INLINE void copy_rows(const embedding_job *job, int32_t task, int is_bf16) {
+  size_t first = (size_t)task * job->tokens_a_task, columns = job->columns;
+  size_t end = job->tokens - first < job->tokens_a_task ? job->tokens : first + job->tokens_a_task;
+  for (size_t t = first; t < end; t++) {
+    const float *row = job->table + (size_t)job->ids[t] * columns;
+    size_t i = 0;
+    for (; i + LANES <= columns; i += LANES) store_any(job->out, t * columns + i, load_f32(row + i), is_bf16);
+    if (i < columns) {
+      store_any_tail(job->out, t * columns + i, load_f32_tail(row + i, columns - i), columns - i, is_bf16);
+    }
+  }
+}
+static void copy_rows_f32(void *job, int32_t task, int32_t thread) { (void)thread; copy_rows(job, task, 0); }
+static void copy_rows_bf16(void *job, int32_t task, int32_t thread) { (void)thread; copy_rows(job, task, 1); }
+
+ROOKERY_API int32_t rookery_embedding_forward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t table, uintptr_t out,
+                                              size_t tokens, size_t vocabulary, size_t columns) {
+  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(tokens, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (bad_matrix(vocabulary, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!tokens) return ROOKERY_OK;
+  if (!ids || out_of_range((const int32_t *)ids, tokens, 0, vocabulary)) return ROOKERY_BAD_ARGUMENT;
+  if (!columns) return ROOKERY_OK;
+  if (!table || !out) return ROOKERY_BAD_ARGUMENT;
+  embedding_job job = {(const int32_t *)ids, (const float *)table, (void *)out, tokens, columns, 0};
+  int32_t tasks = split_rows(tokens, columns, &job.tokens_a_task);
+  if (!tasks) return ROOKERY_BAD_ARGUMENT;
+  rookery_parallel(pool, tasks, dtype == ROOKERY_BF16 ? copy_rows_bf16 : copy_rows_f32, &job);
+  return ROOKERY_OK;
+}
+
+typedef struct {
+  const int32_t *ids;
+  const void *dout;
+  float *table_gradient;
+  size_t tokens, columns;
+} embedding_gradient_job;
+
+/* All tokens in order, but only this task's columns: tokens that share an id never meet on two threads. */
+INLINE void add_columns(const embedding_gradient_job *job, int32_t task, int is_bf16) {
+  size_t columns = job->columns, first = (size_t)task * COLUMNS_A_TASK;
+  size_t end = columns - first < COLUMNS_A_TASK ? columns : first + COLUMNS_A_TASK;
+  for (size_t t = 0; t < job->tokens; t++) {
+    float *row = job->table_gradient + (size_t)job->ids[t] * columns;
+    size_t i = first;
+    for (; i + LANES <= end; i += LANES) {
+      store_f32(row + i, load_f32(row + i) + load_any(job->dout, t * columns + i, is_bf16));
+    }
+    if (i < end) {
+      f32x16 sum = load_f32_tail(row + i, end - i) + load_any_tail(job->dout, t * columns + i, end - i, is_bf16);
+      store_f32_tail(row + i, sum, end - i);
+    }
+  }
+}
+static void add_columns_f32(void *job, int32_t task, int32_t thread) { (void)thread; add_columns(job, task, 0); }
+static void add_columns_bf16(void *job, int32_t task, int32_t thread) { (void)thread; add_columns(job, task, 1); }
+
+ROOKERY_API int32_t rookery_embedding_backward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t dout,
+                                               uintptr_t table_gradient, size_t tokens, size_t vocabulary, size_t columns) {
+  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(tokens, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (bad_matrix(vocabulary, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!tokens) return ROOKERY_OK;
+  if (!ids || out_of_range((const int32_t *)ids, tokens, 0, vocabulary)) return ROOKERY_BAD_ARGUMENT;
+  if (!columns) return ROOKERY_OK;
+  size_t tasks = (columns - 1) / COLUMNS_A_TASK + 1;
+  if (!dout || !table_gradient || tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  embedding_gradient_job job = {(const int32_t *)ids, (const void *)dout, (float *)table_gradient, tokens, columns};
+  rookery_parallel(pool, (int32_t)tasks, dtype == ROOKERY_BF16 ? add_columns_bf16 : add_columns_f32, &job);
+  return ROOKERY_OK;
+}
+
+typedef struct {
+  const float *logits;
+  const int32_t *targets;
+  float *losses;
+  void *dlogits;
+  size_t rows, vocabulary, rows_a_task;
+  float scale;
+} cross_entropy_job;
+
+/* The last `n` < 16 logits of a row; the lanes beyond are -inf, which no maximum and no sum of exponentials sees. */
+INLINE f32x16 load_logits_tail(const float *p, size_t n) {
+  f32x16 v = splat(-__builtin_inff());
+  memcpy(&v, p, n * sizeof(float));
+  return v;
+}
+
+INLINE float row_maximum(const float *x, size_t n) {
+  f32x16 m0 = splat(-__builtin_inff()), m1 = m0, m2 = m0, m3 = m0;
+  size_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    m0 = max16(load_f32(x + i), m0);
+    m1 = max16(load_f32(x + i + LANES), m1);
+    m2 = max16(load_f32(x + i + 2 * LANES), m2);
+    m3 = max16(load_f32(x + i + 3 * LANES), m3);
+  }
+  for (; i + LANES <= n; i += LANES) m0 = max16(load_f32(x + i), m0);
+  if (i < n) m1 = max16(load_logits_tail(x + i, n - i), m1);
+  return reduce_max16(max16(max16(m0, m1), max16(m2, m3)));
+}
+
+/* Sum of exp(x - maximum). A NaN, which row_maximum passed over, makes it NaN; so does an infinite maximum. */
+INLINE float row_sum_of_exponentials(const float *x, size_t n, float maximum) {
+  f32x16 m = splat(maximum), s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    s0 += exp16(load_f32(x + i) - m);
+    s1 += exp16(load_f32(x + i + LANES) - m);
+    s2 += exp16(load_f32(x + i + 2 * LANES) - m);
+    s3 += exp16(load_f32(x + i + 3 * LANES) - m);
+  }
+  for (; i + LANES <= n; i += LANES) s0 += exp16(load_f32(x + i) - m);
+  if (i < n) s1 += exp16(load_logits_tail(x + i, n - i) - m);
+  return sum16((s0 + s1) + (s2 + s3));
+}
+
+/* The exponentials are taken again for the gradient: cheaper than keeping them, since the row's logits are in cache. */
+INLINE void cross_entropy_rows(const cross_entropy_job *job, int32_t task, int is_bf16) {
+  size_t first = (size_t)task * job->rows_a_task, n = job->vocabulary;
+  size_t end = job->rows - first < job->rows_a_task ? job->rows : first + job->rows_a_task;
+  size_t element_bytes = is_bf16 ? sizeof(bf16) : sizeof(float);
+  for (size_t r = first; r < end; r++) {
+    const float *x = job->logits + r * n;
+    int32_t target = job->targets[r];
+    char *gradient = job->dlogits ? (char *)job->dlogits + r * n * element_bytes : 0;
+    if (target < 0) {
+      job->losses[r] = 0;
+      if (gradient) memset(gradient, 0, n * element_bytes);
+      continue;
+    }
+    float maximum = row_maximum(x, n);
+    float sum = row_sum_of_exponentials(x, n, maximum);
+    job->losses[r] = log_f32(sum) + (maximum - x[target]);
+    if (!gradient) continue;
+    f32x16 m = splat(maximum), factor = splat(job->scale / sum);
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+      store_any(gradient, i, exp16(load_f32(x + i) - m) * factor, is_bf16);
+      store_any(gradient, i + LANES, exp16(load_f32(x + i + LANES) - m) * factor, is_bf16);
+    }
+    for (; i < n; i += LANES) {
+      size_t left = n - i < LANES ? n - i : LANES;
+      store_any_tail(gradient, i, exp16(load_logits_tail(x + i, left) - m) * factor, left, is_bf16);
+    }
+    float at_target = (exp_f32(x[target] - maximum) / sum - 1.0f) * job->scale;
+    store_any_tail(gradient, (size_t)target, splat(at_target), 1, is_bf16);
+  }
+}
+static void cross_entropy_rows_f32(void *job, int32_t task, int32_t thread) {
+  (void)thread;
+  cross_entropy_rows(job, task, 0);
+}
+static void cross_entropy_rows_bf16(void *job, int32_t task, int32_t thread) {
+  (void)thread;
+  cross_entropy_rows(job, task, 1);
+}
+
+ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr_t logits, uintptr_t targets, uintptr_t losses,
+                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale) {
+  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(rows, vocabulary)) return ROOKERY_BAD_ARGUMENT;
+  if (!rows) return ROOKERY_OK;
+  if (!vocabulary || !logits || !targets || !losses) return ROOKERY_BAD_ARGUMENT;
+  if (out_of_range((const int32_t *)targets, rows, -1, vocabulary)) return ROOKERY_BAD_ARGUMENT;
+  cross_entropy_job job = {(const float *)logits, (const int32_t *)targets, (float *)losses, (void *)dlogits,
+                           rows, vocabulary, 0, scale};
+  int32_t tasks = split_rows(rows, vocabulary, &job.rows_a_task);
+  if (!tasks) return ROOKERY_BAD_ARGUMENT;
+  rookery_parallel(pool, tasks, dtype == ROOKERY_BF16 ? cross_entropy_rows_bf16 : cross_entropy_rows_f32, &job);
+  return ROOKERY_OK;
+}
+
+ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum) {
+  if (!sum || (count && !values) || bad_matrix(count, 1)) return ROOKERY_BAD_ARGUMENT;
+  const float *x = (const float *)values;
+  double total = 0;
+  for (size_t first = 0; first < count; first += SUM_BLOCK) {
+    size_t n = count - first < SUM_BLOCK ? count - first : SUM_BLOCK, i = 0;
+    f32x16 partial = splat(0);
+    for (; i + LANES <= n; i += LANES) partial += load_f32(x + first + i);
+    if (i < n) partial += load_f32_tail(x + first + i, n - i);
+    total += sum16(partial);
+  }
+  *(float *)sum = (float)total;
+  return ROOKERY_OK;
+}
