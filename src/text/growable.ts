@@ -1,0 +1,6 @@
+/** A copy of `array` with room for at least `length` values; it doubles, so that filling one costs its size twice. */
+export function grown<Array extends Int32Array | Uint16Array | Float64Array>(array: Array, length: number): Array {
+  const larger = new (array.constructor as new (length: number) => Array)(Math.max(length, array.length * 2));
+  larger.set(array);
+  return larger;
+}
