@@ -1,8 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
 import { extname } from "node:path";
 import { parse as parseYaml, YAMLParseError } from "yaml";
 import type { z } from "zod";
 import { RookeryError } from "./errors.ts";
+import { readTextFile } from "./files.ts";
 import { didYouMean } from "./nearest.ts";
 import {
   coerceStrings,
@@ -107,7 +107,7 @@ export function parseAssignments(assignments: readonly string[]): Record<string,
  * @throws RookeryError FILE_UNREADABLE, FILE_DAMAGED (neither YAML nor JSON), UNKNOWN_FORMAT, INVALID_OPTION (another command's run).
  */
 export function readConfigFile(path: string, command: string): Record<string, unknown> {
-  const value = parseConfigText(path, readConfigText(path));
+  const value = parseConfigText(path, readTextFile(path, largestConfigBytes));
   if (value === null) return {};
   if (!isPlainObject(value)) {
     throw new RookeryError(
@@ -135,29 +135,6 @@ function optionsOfRun(path: string, run: Record<string, unknown>, command: strin
     throw new RookeryError("FILE_DAMAGED", `${path} has no "options"`, "restore the file from the run that wrote it");
   }
   return run.options;
-}
-
-function readConfigText(path: string): string {
-  try {
-    const size = statSync(path).size;
-    if (size > largestConfigBytes) {
-      throw new RookeryError(
-        "FILE_UNREADABLE",
-        `${path} has ${size} bytes, too many for options`,
-        "give a YAML or JSON file of options",
-      );
-    }
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (error instanceof RookeryError) throw error;
-    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new RookeryError(
-      "FILE_UNREADABLE",
-      `cannot read ${path} (${reason})`,
-      "give a YAML or JSON file that can be read",
-      { cause: error },
-    );
-  }
 }
 
 function parseConfigText(path: string, text: string): unknown {

@@ -136,7 +136,7 @@ function reportError(error: unknown, shell: Shell, json: boolean): ExitCode {
 }
 
 /** Runs the command line of this process. Called by `bin/rookery.js`. */
-export async function runFromShell(): Promise<void> {
+export async function runFromShell(table = commandTable): Promise<void> {
   const controller = new AbortController();
   // `once`: with the handler gone, the second signal has its default effect and ends the process.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
@@ -144,11 +144,12 @@ export async function runFromShell(): Promise<void> {
     if (error.code !== "EPIPE") throw error;
     process.exit(exitCodes.done); // the reader, `head` for example, has seen enough
   });
-  process.exitCode = await main(process.argv.slice(2), {
+  const shell = {
     stdout: process.stdout,
     stderr: process.stderr,
     stdin: process.stdin,
     environment: process.env,
     signal: controller.signal,
-  });
+  };
+  process.exitCode = await main(process.argv.slice(2), shell, table);
 }

@@ -6,27 +6,32 @@
  */
 export function oneLine(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, (found) => (/^[\r\n\t]+$/.test(found) ? " " : "�"));
-}
-
-/** 1234567 → "1.23M"; below ten thousand the number itself. */
-export function shortNumber(value: number): string {
-  for (const [size, suffix] of numberSuffixes) {
-    if (Math.abs(value) >= size) return `${trimZeros((value / size).toPrecision(3))}${suffix}`;
-  }
-  return trimZeros(Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/g, (found) =>
+    /^[\r\n\t]+$/.test(found) ? " " : "�",
+  );
 }
 
 const numberSuffixes = [
-  [1e12, "T"],
-  [1e9, "B"],
-  [1e6, "M"],
-  [1e4, "K"],
-] as const satisfies readonly (readonly [number, string])[];
+  { from: 1e12, suffix: "T", size: 1e12 },
+  { from: 1e9, suffix: "B", size: 1e9 },
+  { from: 1e6, suffix: "M", size: 1e6 },
+  { from: 1e4, suffix: "K", size: 1e3 }, // not from 1e3: 4096 is better known than 4.1K
+];
 
-// The scale of "K" starts at ten thousand so that 4,096 stays recognizable.
+/** 1234567 → "1.23M"; below ten thousand the number itself. */
+export function shortNumber(value: number): string {
+  const scale = numberSuffixes.find(({ from }) => Math.abs(value) >= from);
+  if (scale !== undefined) return `${trimZeros(toThreeDigits(value / scale.size))}${scale.suffix}`;
+  return trimZeros(toThreeDigits(value));
+}
+
+function toThreeDigits(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
 function trimZeros(text: string): string {
-  return text.includes("e") ? String(Number(text)) : text.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  if (text.includes("e")) return String(Number(text));
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
 /** Bytes in powers of 1024: "1.5 GiB". */
@@ -62,20 +67,4 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
   return rows.map((row) =>
     row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join("  "),
   );
-}
-
-/** Words wrapped to lines of at most `width` characters. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(/\s+/)) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  lines.push(line);
-  return lines;
 }
