@@ -1,0 +1,539 @@
+/*
+ * What makes a feed-forward layer a mixture of experts: the router, the choice of experts with capacity and recycling,
+ * the sorting of rows by expert and back, and SwiGLU. The products themselves are gemm.c's.
+ */
+#include "rookery.h"
+#include "threads.h"
+#include "vector.h"
+
+#define TOKEN_BLOCK 32
+#define MAX_EXPERTS 1024
+#define MAX_HIDDEN 16384
+#define SMALLEST_GATE_SUM 1.1920929e-7f /* what the official top-k gating clamps its denominator to: the f32 epsilon */
+
+enum { DROPLESS = 0, DROP = 1, RECYCLE = 2 };
+
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static int is_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROOKERY_BF16; }
+
+/* ---- SwiGLU ---- */
+typedef struct { int32_t dtype; const char *gate_up, *dh; char *out; size_t rows, width; } swiglu_job;
+
+INLINE void swiglu_row(const swiglu_job *job, size_t row, int is_bf16) {
+  size_t width = job->width, gate = row * 2 * width, up = gate + width, h = row * width;
+  for (size_t c = 0; c < width; c += LANES) {
+    size_t n = width - c;
+    if (n >= LANES) {
+      f32x16 g = load_any(job->gate_up, gate + c, is_bf16);
+      store_any(job->out, h + c, g * sigmoid16(g) * load_any(job->gate_up, up + c, is_bf16), is_bf16);
+    } else {
+      f32x16 g = load_any_tail(job->gate_up, gate + c, n, is_bf16);
+      store_any_tail(job->out, h + c, g * sigmoid16(g) * load_any_tail(job->gate_up, up + c, n, is_bf16), n, is_bf16);
+    }
+  }
+}
+
+INLINE void swiglu_backward_row(const swiglu_job *job, size_t row, int is_bf16) {
+  size_t width = job->width, gate = row * 2 * width, up = gate + width, h = row * width;
+  for (size_t c = 0; c < width; c += LANES) {
+    size_t n = width - c;
+    int whole = n >= LANES;
+    f32x16 g = whole ? load_any(job->gate_up, gate + c, is_bf16) : load_any_tail(job->gate_up, gate + c, n, is_bf16);
+    f32x16 u = whole ? load_any(job->gate_up, up + c, is_bf16) : load_any_tail(job->gate_up, up + c, n, is_bf16);
+    f32x16 d = whole ? load_any(job->dh, h + c, is_bf16) : load_any_tail(job->dh, h + c, n, is_bf16);
+    f32x16 s = sigmoid16(g);
+    f32x16 dgate = d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), dup = d * g * s;
+    if (whole) {
+      store_any(job->out, gate + c, dgate, is_bf16);
+      store_any(job->out, up + c, dup, is_bf16);
+    } else {
+      store_any_tail(job->out, gate + c, dgate, n, is_bf16);
+      store_any_tail(job->out, up + c, dup, n, is_bf16);
+    }
+  }
+}
+
+static void swiglu_block(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const swiglu_job *job = context;
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->rows);
+  for (size_t row = first; row < last; row++) {
+    if (job->dh) job->dtype == ROOKERY_BF16 ? swiglu_backward_row(job, row, 1) : swiglu_backward_row(job, row, 0);
+    else job->dtype == ROOKERY_BF16 ? swiglu_row(job, row, 1) : swiglu_row(job, row, 0);
+  }
+}
+
+static int32_t run_swiglu(uintptr_t pool, swiglu_job job, uintptr_t rows_limit) {
+  if (!job.gate_up || !job.out || !job.width || !is_dtype(job.dtype) || job.rows > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (rows_limit) {
+    int32_t limit = *(const int32_t *)rows_limit;
+    if (limit < 0 || (size_t)limit > job.rows) return ROOKERY_BAD_ARGUMENT;
+    job.rows = (size_t)limit;
+  }
+  rookery_parallel(pool, (int32_t)ceil_div(job.rows, TOKEN_BLOCK), swiglu_block, &job);
+  return ROOKERY_OK;
+}
+
+ROOKERY_API int32_t rookery_swiglu_forward(uintptr_t pool, int32_t dtype, uintptr_t gate_up, uintptr_t h, size_t rows, size_t width,
+                                           uintptr_t rows_limit) {
+  return run_swiglu(pool, (swiglu_job){dtype, (const char *)gate_up, 0, (char *)h, rows, width}, rows_limit);
+}
+
+ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintptr_t dh, uintptr_t gate_up, uintptr_t dgate_up, size_t rows,
+                                            size_t width, uintptr_t rows_limit) {
+  if (!dh) return ROOKERY_BAD_ARGUMENT;
+  return run_swiglu(pool, (swiglu_job){dtype, (const char *)gate_up, (const char *)dh, (char *)dgate_up, rows, width}, rows_limit);
+}
+
+/* ---- router ---- */
+typedef struct {
+  int32_t dtype;
+  const char *x;
+  const float *weight;
+  float *probabilities, *log_sum_exp;
+  size_t tokens, hidden, experts;
+} router_job;
+
+/* f32 copy of a row, padded with zeros to whole vectors. */
+INLINE void widen_row(const char *x, size_t from, size_t n, int is_bf16, float *row) {
+  size_t c = 0;
+  for (; c + LANES <= n; c += LANES) store_f32(row + c, load_any(x, from + c, is_bf16));
+  if (c < n) store_f32(row + c, load_any_tail(x, from + c, n - c, is_bf16));
+}
+
+static float dot(const float *a, const float *b, size_t n) {
+  f32x16 sum = splat(0);
+  size_t c = 0;
+  for (; c + LANES <= n; c += LANES) sum = fma16(load_f32(a + c), load_f32(b + c), sum);
+  if (c < n) sum = fma16(load_f32_tail(a + c, n - c), load_f32_tail(b + c, n - c), sum);
+  return sum16(sum);
+}
+
+static void route_block(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const router_job *job = context;
+  _Alignas(64) float row[MAX_HIDDEN], logits[MAX_EXPERTS + LANES];
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->tokens), experts = job->experts;
+  for (size_t t = first; t < last; t++) {
+    widen_row(job->x, t * job->hidden, job->hidden, job->dtype == ROOKERY_BF16, row);
+    float highest = -__builtin_inff();
+    for (size_t e = 0; e < experts; e++) {
+      logits[e] = dot(row, job->weight + e * job->hidden, job->hidden);
+      if (logits[e] > highest) highest = logits[e];
+    }
+    for (size_t e = experts; e < ceil_div(experts, LANES) * LANES; e++) logits[e] = -__builtin_inff();
+    float sum = 0;
+    for (size_t e = 0; e < experts; e += LANES) {
+      f32x16 v = exp16(load_f32(logits + e) - splat(highest));
+      store_f32(logits + e, v);
+      sum += sum16(v);
+    }
+    for (size_t e = 0; e < experts; e++) job->probabilities[t * experts + e] = logits[e] / sum;
+    job->log_sum_exp[t] = highest + log_f32(sum);
+  }
+}
+
+ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
+                                           uintptr_t log_sum_exp, size_t tokens, size_t hidden, size_t experts) {
+  if (!x || !weight || !probabilities || !log_sum_exp || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
+  if (!hidden || hidden > MAX_HIDDEN || !experts || experts > MAX_EXPERTS || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  router_job job = {dtype, (const char *)x, (const float *)weight, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts};
+  rookery_parallel(pool, (int32_t)ceil_div(tokens, TOKEN_BLOCK), route_block, &job);
+  return ROOKERY_OK;
+}
+
+/* ---- choice of experts ---- */
+typedef struct {
+  const float *probabilities;
+  size_t tokens, experts, k, capacity;
+  uint32_t key0, key1;
+  int32_t *selected, *assigned, *taken, *order;
+  int32_t over, recycled, dropped;
+} selection;
+
+/* The k most probable experts of a token, best first; of equals the lowest number. A NaN is never chosen over a number. */
+static void choose_top(const selection *s, size_t token) {
+  const float *p = s->probabilities + token * s->experts;
+  int32_t *chosen = s->selected + token * s->k;
+  for (size_t j = 0; j < s->k; j++) {
+    int32_t best = -1;
+    for (size_t e = 0; e < s->experts; e++) {
+      int used = 0;
+      for (size_t i = 0; i < j; i++) used |= chosen[i] == (int32_t)e;
+      if (!used && (best < 0 || p[e] > p[best] || (p[best] != p[best] && p[e] == p[e]))) best = (int32_t)e;
+    }
+    chosen[j] = best;
+  }
+}
+
+/* order = the tokens by ascending counter hash: a radix sort, 16 bits twice; keys and spare are scratch of `tokens` each. */
+static void random_order(selection *s, uint32_t *keys, int32_t *spare, uint32_t *histogram) {
+  for (size_t t = 0; t < s->tokens; t++) keys[t] = counter_hash(s->key0, s->key1, (uint32_t)t);
+  for (int shift = 0; shift < 32; shift += 16) {
+    memset(histogram, 0, 65536 * sizeof *histogram);
+    for (size_t t = 0; t < s->tokens; t++) histogram[keys[t] >> shift & 0xffff]++;
+    uint32_t before = 0;
+    for (size_t b = 0; b < 65536; b++) { uint32_t n = histogram[b]; histogram[b] = before; before += n; }
+    int32_t *to = shift ? s->order : spare;
+    for (size_t i = 0; i < s->tokens; i++) {
+      int32_t t = shift ? spare[i] : (int32_t)i;
+      to[histogram[keys[t] >> shift & 0xffff]++] = t;
+    }
+  }
+}
+
+static int has_expert(const int32_t *experts, size_t k, int32_t expert) {
+  for (size_t j = 0; j < k; j++) if (experts[j] == expert) return 1;
+  return 0;
+}
+
+/* Places are kept in random order; the slots that find their expert full are marked -1. */
+static void admit(selection *s) {
+  for (size_t i = 0; i < s->tokens; i++) {
+    for (size_t j = 0; j < s->k; j++) {
+      size_t slot = (size_t)s->order[i] * s->k + j;
+      int32_t expert = s->selected[slot];
+      if ((size_t)s->taken[expert] < s->capacity) { s->assigned[slot] = expert; s->taken[expert]++; }
+      else { s->assigned[slot] = -1; s->over++; }
+    }
+  }
+}
+
+/*
+ * Recycle routing: a slot over capacity takes one of the free places of all experts, each place as likely as another, as long as its
+ * token does not have that expert yet. With one expert a token this is the official code's shuffled list of free places.
+ */
+static void recycle(selection *s) {
+  for (size_t i = 0; i < s->tokens; i++) {
+    size_t token = (size_t)s->order[i];
+    int32_t *mine = s->assigned + token * s->k;
+    for (size_t j = 0; j < s->k; j++) {
+      if (mine[j] >= 0) continue;
+      uint64_t places = 0;
+      for (size_t e = 0; e < s->experts; e++) if (!has_expert(mine, s->k, (int32_t)e)) places += s->capacity - (size_t)s->taken[e];
+      if (!places) { s->dropped++; continue; }
+      uint64_t place = (counter_hash(~s->key0, s->key1, (uint32_t)(token * s->k + j)) * places) >> 32;
+      for (size_t e = 0; e < s->experts; e++) {
+        if (has_expert(mine, s->k, (int32_t)e)) continue;
+        uint64_t room = s->capacity - (size_t)s->taken[e];
+        if (place < room) { mine[j] = (int32_t)e; s->taken[e]++; s->recycled++; break; }
+        place -= room;
+      }
+    }
+  }
+}
+
+static float gate_sum(const float *p, const int32_t *selected, size_t k) {
+  if (k == 1) return 1.0f;
+  float sum = 0;
+  for (size_t j = 0; j < k; j++) sum += p[selected[j]];
+  return sum > SMALLEST_GATE_SUM ? sum : SMALLEST_GATE_SUM;
+}
+
+ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts, size_t k) {
+  (void)k;
+  return (3 * tokens + experts + 65536) * sizeof(int32_t);
+}
+
+ROOKERY_API int32_t rookery_router_select(uintptr_t probabilities, size_t tokens, size_t experts, size_t k, int32_t mode, size_t capacity,
+                                          int32_t key0, int32_t key1, uintptr_t selected, uintptr_t assigned, uintptr_t gates,
+                                          uintptr_t offsets, uintptr_t row_of, uintptr_t slot_at, uintptr_t load, uintptr_t counts,
+                                          uintptr_t scratch) {
+  if (!probabilities || !selected || !assigned || !gates || !offsets || !row_of || !slot_at || !load || !counts || !scratch) return ROOKERY_BAD_ARGUMENT;
+  if (!experts || experts > MAX_EXPERTS || !k || k > experts || tokens * k > INT32_MAX / 2 || mode < DROPLESS || mode > RECYCLE) return ROOKERY_BAD_ARGUMENT;
+  int32_t *spare = (int32_t *)scratch, *order = spare + tokens, *keys = order + tokens, *taken = keys + tokens, *histogram = taken + experts;
+  selection s = {(const float *)probabilities, tokens, experts, k, capacity, (uint32_t)key0, (uint32_t)key1,
+                 (int32_t *)selected, (int32_t *)assigned, taken, order, 0, 0, 0};
+  int32_t *load_out = (int32_t *)load, *starts = (int32_t *)offsets, *rows = (int32_t *)row_of, *slots = (int32_t *)slot_at;
+  memset(load_out, 0, experts * sizeof *load_out);
+  memset(taken, 0, experts * sizeof *taken);
+  for (size_t t = 0; t < tokens; t++) {
+    choose_top(&s, t);
+    for (size_t j = 0; j < k; j++) load_out[s.selected[t * k + j]]++;
+  }
+  int overflows = 0;
+  if (mode != DROPLESS) for (size_t e = 0; e < experts; e++) overflows |= (size_t)load_out[e] > capacity;
+  if (overflows) {
+    random_order(&s, (uint32_t *)keys, spare, (uint32_t *)histogram);
+    admit(&s);
+    if (mode == RECYCLE) recycle(&s);
+    else s.dropped = s.over;
+  } else {
+    memcpy(s.assigned, s.selected, tokens * k * sizeof(int32_t));
+    memcpy(taken, load_out, experts * sizeof *taken);
+  }
+  starts[0] = 0;
+  for (size_t e = 0; e < experts; e++) { starts[e + 1] = starts[e] + taken[e]; taken[e] = starts[e]; }
+  float *weights = (float *)gates;
+  for (size_t t = 0; t < tokens; t++) {
+    const float *p = s.probabilities + t * experts;
+    float sum = gate_sum(p, s.selected + t * k, k);
+    for (size_t slot = t * k; slot < (t + 1) * k; slot++) {
+      int32_t expert = s.assigned[slot];
+      weights[slot] = expert < 0 ? 0 : p[expert] / sum;
+      rows[slot] = expert < 0 ? -1 : taken[expert]++;
+      if (expert >= 0) slots[rows[slot]] = (int32_t)slot;
+    }
+  }
+  int32_t *totals = (int32_t *)counts;
+  totals[0] = (int32_t)(tokens * k);
+  totals[1] = s.over;
+  totals[2] = s.recycled;
+  totals[3] = s.dropped;
+  return ROOKERY_OK;
+}
+
+/* ---- the router's losses ---- */
+#define LOSS_BLOCK 256
+typedef struct { const float *probabilities, *log_sum_exp; float *partial; size_t tokens, experts; } losses_job;
+
+static void sum_block(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const losses_job *job = context;
+  size_t first = (size_t)task * LOSS_BLOCK, last = smaller(first + LOSS_BLOCK, job->tokens);
+  float *sums = job->partial + (size_t)task * (job->experts + 1);
+  memset(sums, 0, (job->experts + 1) * sizeof *sums);
+  for (size_t t = first; t < last; t++) {
+    for (size_t e = 0; e < job->experts; e++) sums[e] += job->probabilities[t * job->experts + e];
+    sums[job->experts] += job->log_sum_exp[t] * job->log_sum_exp[t];
+  }
+}
+
+ROOKERY_API size_t rookery_router_losses_scratch_bytes(size_t tokens, size_t experts) {
+  return ceil_div(tokens, LOSS_BLOCK) * (experts + 1) * sizeof(float);
+}
+
+ROOKERY_API int32_t rookery_router_losses(uintptr_t pool, uintptr_t probabilities, uintptr_t log_sum_exp, uintptr_t load, uintptr_t losses,
+                                          size_t tokens, size_t experts, uintptr_t scratch) {
+  if (!probabilities || !log_sum_exp || !load || !losses || !scratch || !tokens || tokens > INT32_MAX || !experts || experts > MAX_EXPERTS) return ROOKERY_BAD_ARGUMENT;
+  losses_job job = {(const float *)probabilities, (const float *)log_sum_exp, (float *)scratch, tokens, experts};
+  size_t blocks = ceil_div(tokens, LOSS_BLOCK);
+  rookery_parallel(pool, (int32_t)blocks, sum_block, &job);
+  float balance = 0, z = 0;
+  for (size_t e = 0; e <= experts; e++) {
+    float sum = 0;
+    for (size_t b = 0; b < blocks; b++) sum += job.partial[b * (experts + 1) + e];
+    if (e < experts) balance += (float)((const int32_t *)load)[e] / (float)tokens * (sum / (float)tokens);
+    else z = sum / (float)tokens;
+  }
+  ((float *)losses)[0] = balance * (float)experts;
+  ((float *)losses)[1] = z;
+  return ROOKERY_OK;
+}
+
+typedef struct {
+  router_job router;
+  const float *dgates;
+  const int32_t *selected, *assigned, *load;
+  char *dx;
+  float *weight_gradient, *dlogits;
+  size_t k;
+  float balance_weight, z_weight;
+} router_backward_job;
+
+/* dlogits of one token, from the gates of its slots and the two losses. */
+static void token_dlogits(const router_backward_job *job, size_t t, float *dlogits) {
+  size_t experts = job->router.experts, k = job->k;
+  float tokens = (float)job->router.tokens;
+  const float *p = job->router.probabilities + t * experts;
+  float balance = job->balance_weight * (float)experts / (tokens * tokens);
+  for (size_t e = 0; e < experts; e++) dlogits[e] = balance * (float)job->load[e];
+  const int32_t *selected = job->selected + t * k;
+  float sum = gate_sum(p, selected, k), dsum = 0;
+  for (size_t j = 0; j < k; j++) {
+    int32_t expert = job->assigned[t * k + j];
+    if (expert < 0) continue;
+    float d = job->dgates[t * k + j] / sum;
+    dlogits[expert] += d;
+    dsum -= d * p[expert] / sum;
+  }
+  if (k > 1 && sum > SMALLEST_GATE_SUM) for (size_t j = 0; j < k; j++) dlogits[selected[j]] += dsum;
+  float mean = 0;
+  for (size_t e = 0; e < experts; e++) mean += p[e] * dlogits[e];
+  float z = 2.0f * job->z_weight * job->router.log_sum_exp[t] / tokens;
+  for (size_t e = 0; e < experts; e++) dlogits[e] = p[e] * (dlogits[e] - mean + z);
+}
+
+static void router_backward_tokens(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const router_backward_job *job = context;
+  const router_job *router = &job->router;
+  int is_bf16 = router->dtype == ROOKERY_BF16;
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, router->tokens), hidden = router->hidden;
+  for (size_t t = first; t < last; t++) {
+    float *dlogits = job->dlogits + t * router->experts;
+    token_dlogits(job, t, dlogits);
+    for (size_t c = 0; c < hidden; c += LANES) {
+      size_t n = hidden - c, at = t * hidden + c;
+      if (n >= LANES) {
+        f32x16 d = load_any(job->dx, at, is_bf16);
+        for (size_t e = 0; e < router->experts; e++) d = fma16(splat(dlogits[e]), load_f32(router->weight + e * hidden + c), d);
+        store_any(job->dx, at, d, is_bf16);
+      } else {
+        f32x16 d = load_any_tail(job->dx, at, n, is_bf16);
+        for (size_t e = 0; e < router->experts; e++) d = fma16(splat(dlogits[e]), load_f32_tail(router->weight + e * hidden + c, n), d);
+        store_any_tail(job->dx, at, d, n, is_bf16);
+      }
+    }
+  }
+}
+
+#define EXPERTS_AT_ONCE 8
+#define COLUMNS_AT_ONCE 32
+
+/* 32 columns of the router's weight gradient: tokens in order. */
+static void router_backward_weight(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const router_backward_job *job = context;
+  const router_job *router = &job->router;
+  int is_bf16 = router->dtype == ROOKERY_BF16;
+  size_t column = (size_t)task * COLUMNS_AT_ONCE, hidden = router->hidden, experts = router->experts;
+  size_t n0 = smaller(hidden - column, LANES), n1 = hidden - column > LANES ? smaller(hidden - column - LANES, LANES) : 0;
+  for (size_t first = 0; first < experts; first += EXPERTS_AT_ONCE) {
+    f32x16 sums[EXPERTS_AT_ONCE][2];
+    size_t count = smaller(experts - first, EXPERTS_AT_ONCE);
+    for (size_t e = 0; e < EXPERTS_AT_ONCE; e++) sums[e][0] = sums[e][1] = splat(0);
+    for (size_t t = 0; t < router->tokens; t++) {
+      size_t at = t * hidden + column;
+      f32x16 x0 = n0 == LANES ? load_any(router->x, at, is_bf16) : load_any_tail(router->x, at, n0, is_bf16);
+      f32x16 x1 = n1 == LANES ? load_any(router->x, at + LANES, is_bf16) : n1 ? load_any_tail(router->x, at + LANES, n1, is_bf16) : splat(0);
+      const float *d = job->dlogits + t * experts + first;
+      for (size_t e = 0; e < count; e++) {
+        sums[e][0] = fma16(splat(d[e]), x0, sums[e][0]);
+        sums[e][1] = fma16(splat(d[e]), x1, sums[e][1]);
+      }
+    }
+    for (size_t e = 0; e < count; e++) {
+      float *to = job->weight_gradient + (first + e) * hidden + column;
+      store_f32_tail(to, load_f32_tail(to, n0) + sums[e][0], n0);
+      if (n1) store_f32_tail(to + LANES, load_f32_tail(to + LANES, n1) + sums[e][1], n1);
+    }
+  }
+}
+
+ROOKERY_API size_t rookery_router_backward_scratch_bytes(size_t tokens, size_t hidden, size_t experts) {
+  (void)hidden;
+  return tokens * experts * sizeof(float);
+}
+
+ROOKERY_API int32_t rookery_router_backward(uintptr_t pool, int32_t dtype, uintptr_t dgates, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
+                                            uintptr_t log_sum_exp, uintptr_t selected, uintptr_t assigned, uintptr_t load, uintptr_t dx,
+                                            uintptr_t weight_gradient, size_t tokens, size_t hidden, size_t experts, size_t k,
+                                            float balance_weight, float z_weight, uintptr_t scratch) {
+  if (!dgates || !x || !weight || !probabilities || !log_sum_exp || !selected || !assigned || !load || !dx || !weight_gradient || !scratch) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !hidden || !experts || experts > MAX_EXPERTS || !k || k > experts || !tokens || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  router_backward_job job = {
+    {dtype, (const char *)x, (const float *)weight, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts},
+    (const float *)dgates, (const int32_t *)selected, (const int32_t *)assigned, (const int32_t *)load,
+    (char *)dx, (float *)weight_gradient, (float *)scratch, k, balance_weight, z_weight};
+  rookery_parallel(pool, (int32_t)ceil_div(tokens, TOKEN_BLOCK), router_backward_tokens, &job);
+  rookery_parallel(pool, (int32_t)ceil_div(hidden, COLUMNS_AT_ONCE), router_backward_weight, &job);
+  return ROOKERY_OK;
+}
+
+/* ---- rows to their experts and back ---- */
+typedef struct {
+  int32_t dtype;
+  const char *from, *base;
+  char *to;
+  const int32_t *row_of, *slot_at;
+  const float *gates;
+  float *dgates;
+  size_t count, columns, k;
+} movement_job;
+
+static size_t bytes_of(int32_t dtype) { return dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float); }
+
+static void gather_rows(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const movement_job *job = context;
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->count), bytes = job->columns * bytes_of(job->dtype);
+  for (size_t row = first; row < last; row++) memcpy(job->to + row * bytes, job->from + (size_t)job->slot_at[row] / job->k * bytes, bytes);
+}
+
+/* out[t] = base[t] (or 0) + sum over slots of gate * rows[row_of]; without gates each counts once. */
+INLINE void sum_slots(const movement_job *job, size_t t, int is_bf16) {
+  size_t columns = job->columns;
+  for (size_t c = 0; c < columns; c += LANES) {
+    size_t n = columns - c, at = t * columns + c;
+    int whole = n >= LANES;
+    f32x16 sum = !job->base ? splat(0) : whole ? load_any(job->base, at, is_bf16) : load_any_tail(job->base, at, n, is_bf16);
+    for (size_t slot = t * job->k; slot < (t + 1) * job->k; slot++) {
+      if (job->row_of[slot] < 0) continue;
+      size_t row = (size_t)job->row_of[slot] * columns + c;
+      f32x16 v = whole ? load_any(job->from, row, is_bf16) : load_any_tail(job->from, row, n, is_bf16);
+      sum = job->gates ? fma16(splat(job->gates[slot]), v, sum) : sum + v;
+    }
+    if (whole) store_any(job->to, at, sum, is_bf16);
+    else store_any_tail(job->to, at, sum, n, is_bf16);
+  }
+}
+
+static void sum_slots_block(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const movement_job *job = context;
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->count);
+  for (size_t t = first; t < last; t++) job->dtype == ROOKERY_BF16 ? sum_slots(job, t, 1) : sum_slots(job, t, 0);
+}
+
+INLINE void spread_slots(const movement_job *job, size_t t, int is_bf16) {
+  size_t columns = job->columns;
+  for (size_t slot = t * job->k; slot < (t + 1) * job->k; slot++) {
+    job->dgates[slot] = 0;
+    if (job->row_of[slot] < 0) continue;
+    f32x16 product = splat(0), gate = splat(job->gates[slot]);
+    for (size_t c = 0; c < columns; c += LANES) {
+      size_t n = columns - c, at = t * columns + c, row = (size_t)job->row_of[slot] * columns + c;
+      if (n >= LANES) {
+        f32x16 d = load_any(job->base, at, is_bf16);
+        product = fma16(d, load_any(job->from, row, is_bf16), product);
+        store_any(job->to, row, gate * d, is_bf16);
+      } else {
+        f32x16 d = load_any_tail(job->base, at, n, is_bf16);
+        product = fma16(d, load_any_tail(job->from, row, n, is_bf16), product);
+        store_any_tail(job->to, row, gate * d, n, is_bf16);
+      }
+    }
+    job->dgates[slot] = sum16(product);
+  }
+}
+
+static void spread_slots_block(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const movement_job *job = context;
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->count);
+  for (size_t t = first; t < last; t++) job->dtype == ROOKERY_BF16 ? spread_slots(job, t, 1) : spread_slots(job, t, 0);
+}
+
+static int32_t move_tokens(uintptr_t pool, rookery_task task, movement_job job) {
+  if (!job.from || !job.to || !is_dtype(job.dtype) || !job.columns || !job.k || job.count > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  rookery_parallel(pool, (int32_t)ceil_div(job.count, TOKEN_BLOCK), task, &job);
+  return ROOKERY_OK;
+}
+
+ROOKERY_API int32_t rookery_dispatch_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t slot_at, uintptr_t row_count, uintptr_t rows,
+                                             size_t tokens, size_t columns, size_t k) {
+  if (!slot_at || !row_count) return ROOKERY_BAD_ARGUMENT;
+  int32_t count = *(const int32_t *)row_count;
+  if (count < 0 || (size_t)count > tokens * k) return ROOKERY_BAD_ARGUMENT;
+  return move_tokens(pool, gather_rows, (movement_job){dtype, (const char *)x, 0, (char *)rows, 0, (const int32_t *)slot_at, 0, 0, (size_t)count, columns, k});
+}
+
+ROOKERY_API int32_t rookery_dispatch_backward(uintptr_t pool, int32_t dtype, uintptr_t drows, uintptr_t row_of, uintptr_t dx, size_t tokens,
+                                              size_t columns, size_t k, int32_t accumulate) {
+  if (!row_of) return ROOKERY_BAD_ARGUMENT;
+  return move_tokens(pool, sum_slots_block, (movement_job){dtype, (const char *)drows, accumulate ? (const char *)dx : 0, (char *)dx, (const int32_t *)row_of, 0, 0, 0, tokens, columns, k});
+}
+
+ROOKERY_API int32_t rookery_combine_forward(uintptr_t pool, int32_t dtype, uintptr_t base, uintptr_t rows, uintptr_t row_of, uintptr_t gates,
+                                            uintptr_t out, size_t tokens, size_t columns, size_t k) {
+  if (!row_of || !gates || !base) return ROOKERY_BAD_ARGUMENT;
+  return move_tokens(pool, sum_slots_block, (movement_job){dtype, (const char *)rows, (const char *)base, (char *)out, (const int32_t *)row_of, 0, (const float *)gates, 0, tokens, columns, k});
+}
+
+ROOKERY_API int32_t rookery_combine_backward(uintptr_t pool, int32_t dtype, uintptr_t dout, uintptr_t rows, uintptr_t row_of, uintptr_t gates,
+                                             uintptr_t drows, uintptr_t dgates, size_t tokens, size_t columns, size_t k) {
+  if (!row_of || !gates || !dout || !dgates) return ROOKERY_BAD_ARGUMENT;
+  return move_tokens(pool, spread_slots_block, (movement_job){dtype, (const char *)rows, (const char *)dout, (char *)drows, (const int32_t *)row_of, 0, (const float *)gates, (float *)dgates, tokens, columns, k});
+}
