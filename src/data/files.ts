@@ -1,0 +1,143 @@
+/** Paths, folders and globs into files; files into streams of documents with bounded memory. */
+import fs from "node:fs";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { RookeryError } from "../base/errors.ts";
+import { fileError, quoteForMessage } from "../base/files.ts";
+import type { ProblemKind } from "./problems.ts";
+import { type DocumentFormat, documentReader, type RawDocument, type ReaderOptions } from "./readers.ts";
+
+const CHUNK_BYTES = 256 * 1024;
+
+const formats: Readonly<Record<string, DocumentFormat>> = {
+  ".txt": "text",
+  ".md": "text",
+  ".json": "json",
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+};
+
+/** How a file is read, by its name; null when this Rookery does not read such files. */
+export function fileFormat(file: string): { format: DocumentFormat; compression: "none" | "gzip" | "zstd" } | null {
+  const outer = path.extname(file).toLowerCase();
+  const compression = outer === ".gz" ? "gzip" : outer === ".zst" ? "zstd" : "none";
+  const inner = compression === "none" ? outer : path.extname(file.slice(0, -outer.length)).toLowerCase();
+  const format = formats[inner];
+  return format === undefined ? null : { format, compression };
+}
+
+const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** What cannot be listed, on the way. */
+type OnUnreadable = (file: string, error: unknown) => void;
+
+/** Files below a folder, in the order of their names. Hidden entries and links to folders are left out. */
+async function filesBelow(folder: string, onUnreadable: OnUnreadable): Promise<string[]> {
+  const files: string[] = [];
+  let entries: fs.Dirent[];
+  try {
+    entries = await fs.promises.readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    onUnreadable(folder, error);
+    return files;
+  }
+  for (const entry of entries.sort((a, b) => byName(a.name, b.name))) {
+    if (entry.name.startsWith(".")) continue;
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) files.push(...(await filesBelow(file, onUnreadable)));
+    else if (entry.isFile()) files.push(file);
+    else if (entry.isSymbolicLink()) {
+      const target = await fs.promises.stat(file).catch((error: unknown) => onUnreadable(file, error));
+      if (target?.isFile()) files.push(file);
+    }
+  }
+  return files;
+}
+
+/**
+ * The readable files that a path, a folder or a glob stands for, in a fixed order. Inside of folders and globs, files
+ * of other kinds are counted as `ignored`. Throws FILE_UNREADABLE when there is nothing of that name, and BAD_DATA for
+ * a single file of a kind that is not read.
+ */
+export async function resolveFiles(
+  pattern: string,
+  onUnreadable: OnUnreadable,
+): Promise<{ files: string[]; ignored: number }> {
+  let found: string[];
+  try {
+    const stats = await fs.promises.stat(pattern);
+    if (!stats.isDirectory()) {
+      if (fileFormat(pattern) !== null) return { files: [pattern], ignored: 0 };
+      const hint = "give .txt, .md, .json or .jsonl, plain, .gz or .zst";
+      throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, hint);
+    }
+    found = await filesBelow(pattern, onUnreadable);
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (!isMissing || !/[*?[{]/.test(pattern)) throw fileError(error, pattern, "read");
+    found = [];
+    for await (const file of fs.promises.glob(pattern)) {
+      const stats = await fs.promises.stat(file).catch((problem: unknown) => onUnreadable(file, problem));
+      if (stats?.isFile()) found.push(file);
+    }
+    found.sort(byName);
+    if (found.length === 0) {
+      const hint = "correct the pattern, or quote it so that the shell leaves it alone";
+      throw new RookeryError("FILE_UNREADABLE", `no file matches ${quoteForMessage(pattern)}`, hint);
+    }
+  }
+  const files = found.filter((file) => fileFormat(file) !== null);
+  return { files, ignored: found.length - files.length };
+}
+
+export type FileReading = Omit<ReaderOptions, "problem"> & {
+  problem: (kind: ProblemKind, line: number | null, what: string) => void;
+  /** Told how many bytes of the file, as it lies on the disk, have been read. */
+  onBytes?: ((count: number) => void) | undefined;
+};
+
+/**
+ * The documents of one file. A file that cannot be opened or decompressed is one problem: what came before the place
+ * of the damage is kept.
+ */
+export async function* readFileDocuments(file: string, reading: FileReading): AsyncGenerator<RawDocument> {
+  const kind = fileFormat(file);
+  if (kind === null) {
+    reading.problem("unsupportedFile", null, "is of a kind that is not read");
+    return;
+  }
+  const reader = documentReader(kind.format, reading);
+  const raw = fs.createReadStream(file, { highWaterMark: CHUNK_BYTES });
+  raw.on("data", (chunk) => reading.onBytes?.(chunk.length));
+  let stream: Readable = raw;
+  if (kind.compression !== "none") {
+    const inflate = kind.compression === "gzip" ? createGunzip : createZstdDecompress;
+    const decompressor = inflate({ chunkSize: CHUNK_BYTES });
+    raw.on("error", (error) => decompressor.destroy(error));
+    stream = raw.pipe(decompressor);
+  }
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  let lines = 1;
+  try {
+    for (;;) {
+      let chunk: IteratorResult<Uint8Array>;
+      try {
+        chunk = await chunks.next();
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const isSystem = error instanceof Error && "syscall" in error;
+        const what = isSystem ? `cannot be read (${code})` : `cannot be decompressed (${code ?? "damaged"})`;
+        reading.problem("unreadable", isSystem ? null : lines, what);
+        break;
+      }
+      if (chunk.done) break;
+      for (let at = chunk.value.indexOf(10); at !== -1; at = chunk.value.indexOf(10, at + 1)) lines++;
+      yield* reader.push(chunk.value);
+    }
+    yield* reader.end();
+  } finally {
+    raw.destroy();
+    stream.destroy();
+  }
+}
