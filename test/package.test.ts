@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+
+const root = join(import.meta.dirname, "..");
+const folder = mkdtempSync(join(tmpdir(), "rookery-package-"));
+const installed = join(folder, "node_modules", "rookery");
+after(() => rmSync(folder, { recursive: true }));
+
+/** The names that the package exports, an entry point each. A name leaves this list only with a new major version. */
+const exportedNames: Record<string, string[]> = {
+  ".": ["RookeryError", "errorCodes", "exitCodes", "rookeryVersion"],
+};
+
+type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+
+// The scripts of npm, and `npx`, find the Node that runs this test, and not an older one of the system.
+const environment = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ""}` };
+
+function run(command: string, words: string[], cwd: string): string {
+  const child = spawnSync(command, words, { cwd, encoding: "utf8", env: environment });
+  assert.equal(child.status, 0, `${command} ${words.join(" ")}\n${child.stdout}\n${child.stderr}`);
+  return child.stdout;
+}
+
+const rookery = (...words: string[]) => run(process.execPath, [join(installed, "bin", "rookery.js"), ...words], folder);
+
+before(() => {
+  run("npm", ["pack", "--silent", "--pack-destination", folder], root);
+  const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
+  assert.ok(tarball, "npm pack wrote no tarball");
+  mkdirSync(installed, { recursive: true });
+  run("tar", ["-xzf", join(folder, tarball), "-C", installed, "--strip-components=1"], folder);
+  // What `npm install` would fetch is here already.
+  for (const name of Object.keys(manifest.dependencies)) {
+    const target = join(folder, "node_modules", name);
+    mkdirSync(dirname(target), { recursive: true });
+    symlinkSync(join(root, "node_modules", name), target, "junction");
+  }
+});
+
+test("the package holds what runs, and nothing else", () => {
+  const files = globSync("**/*", { cwd: installed });
+  assert.deepEqual(
+    files.filter((path) => /\.test\.|(?<!\.d)\.ts$|^(src|test|scripts|runtime|bench)(\/|$)/.test(path)),
+    [],
+  );
+  for (const path of ["LICENSE", "README.md", "SECURITY.md", "dist/cli/main.js", "dist/index.d.ts"]) {
+    assert.ok(files.includes(path), path);
+  }
+  const native = (folder: string) => globSync("*.{c,h}", { cwd: join(folder, "kernels") }).sort();
+  assert.deepEqual(native(join(installed, "dist")), native(join(root, "src")));
+});
+
+test("the installed command runs, and finds the sources of its kernels", () => {
+  assert.match(rookery("--help"), /Usage: rookery/);
+  assert.match(rookery("config", "schema", "doctor"), /"\$schema"/);
+  const doctor = spawnSync(process.execPath, [join(installed, "bin", "rookery.js"), "doctor", "--json"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  const found = JSON.parse(doctor.stdout) as { compiler: string | null; kernels: { used: string | null } };
+  if (found.compiler !== null) assert.notEqual(found.kernels.used, null);
+});
+
+test("exactly the listed names are exported", () => {
+  assert.deepEqual(Object.keys(manifest.exports), Object.keys(exportedNames));
+  for (const [entry, names] of Object.entries(exportedNames)) {
+    const specifier = `rookery${entry.slice(1)}`;
+    const program = `console.log(JSON.stringify(Object.keys(await import("${specifier}")).sort()))`;
+    const found: unknown = JSON.parse(run(process.execPath, ["--input-type=module", "--eval", program], folder));
+    assert.deepEqual(found, [...names].sort(), specifier);
+  }
+});
+
+test("a program that imports the package type-checks under nodenext", () => {
+  const program = `
+    import { errorCodes, RookeryError, rookeryVersion, type CommandContext, type ErrorCode } from "rookery";
+
+    const context: CommandContext = { onEvent: (event) => { if (event.type === "warning") report(event.message); } };
+    function report(text: string): void {
+      const error = new RookeryError("INVALID_OPTION", text, "mend it");
+      const code: ErrorCode = error.code;
+      const meaning: string = errorCodes[code];
+      console.log(rookeryVersion, meaning, error.exitCode);
+    }
+    context.onEvent?.({ type: "warning", message: "mind" });
+    // @ts-expect-error there is no such code
+    new RookeryError("NO_SUCH_CODE", "", "");
+  `;
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  writeFileSync(join(folder, "program.ts"), program);
+  const options = { module: "nodenext", target: "esnext", strict: true, noEmit: true, types: [], skipLibCheck: false };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["program.ts"] }));
+  run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", folder], folder);
+});
