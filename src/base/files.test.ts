@@ -12,7 +12,7 @@ import {
   isTemporaryName,
   quoteForMessage,
   readJsonFile,
-  recoverDirectory,
+  recoverFolder,
   removeStaleTemporaries,
   sha256OfFile,
   writeFileAtomic,
@@ -160,7 +160,8 @@ describe("commitDirectory", () => {
         });
       assert.throws(replace, { code: "FILE_UNWRITABLE" });
       mock.restoreAll();
-      recoverDirectory(inFolder("d"));
+      recoverFolder(folder);
+      assert.ok(!fs.readdirSync(folder).some((name) => name.endsWith(".replaced")));
       assert.equal(fs.readFileSync(inFolder("d/x"), "utf8"), failing === 3 ? "3" : "0");
     }
   });

@@ -265,6 +265,19 @@ export function recoverDirectory(finalPath: string): boolean {
   });
 }
 
+/**
+ * Tidies a folder that only the caller's process writes to: folders that a killed replacement had moved aside come back,
+ * and what dead processes left half-written goes.
+ */
+export function recoverFolder(folder: string): void {
+  const names = attempt(folder, "write", () => fs.readdirSync(folder));
+  for (const name of names) {
+    const finalName = /^\.(.+)\.replaced$/.exec(name)?.[1];
+    if (finalName !== undefined) recoverDirectory(path.join(folder, finalName));
+  }
+  removeStaleTemporaries(folder);
+}
+
 function recoverDirectoryQuietly(finalPath: string): void {
   try {
     recoverDirectory(finalPath);
