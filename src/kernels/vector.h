@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
 #define LANES 16
+#define PIECES 4 /* of four lanes: the registers that every machine has */
 #define INLINE static inline __attribute__((always_inline, unused))
 
 typedef float f32x16 __attribute__((vector_size(64)));
@@ -45,21 +46,60 @@ INLINE f32x16 widen_bf16(u16x16 v) {
 INLINE f32x16 load_bf16(const bf16 *p) { u16x16 v; memcpy(&v, p, sizeof v); return widen_bf16(v); }
 INLINE f32x16 load_bf16_tail(const bf16 *p, size_t n) { u16x16 v = {0}; memcpy(&v, p, n * sizeof(bf16)); return widen_bf16(v); }
 
+/* mask lanes are all ones or all zeros */
+INLINE f32x16 select(i32x16 mask, f32x16 a, f32x16 b) { return (f32x16)(((i32x16)a & mask) | ((i32x16)b & ~mask)); }
+
+/*
+ * Comparisons to masks. Without AVX-512 write these, not a < b: GCC takes a comparison that is wider than the
+ * registers apart into sixteen scalar ones with branches, but keeps pieces of one register whole.
+ */
+#if defined(__AVX512F__)
+#define COMPARISON(name, operator) \
+  INLINE i32x16 name(f32x16 a, f32x16 b) { return a operator b; }
+#else
+typedef float f32x4 __attribute__((vector_size(16)));
+typedef int32_t i32x4 __attribute__((vector_size(16)));
+#define COMPARISON(name, operator)                                                 \
+  INLINE i32x16 name(f32x16 a, f32x16 b) {                                         \
+    f32x4 x[PIECES], y[PIECES];                                                    \
+    i32x4 mask[PIECES];                                                            \
+    i32x16 result;                                                                 \
+    memcpy(x, &a, sizeof x);                                                       \
+    memcpy(y, &b, sizeof y);                                                       \
+    for (int i = 0; i < PIECES; i++) mask[i] = x[i] operator y[i];                 \
+    memcpy(&result, mask, sizeof result);                                          \
+    return result;                                                                 \
+  }
+#endif
+COMPARISON(less16, <)
+COMPARISON(equal16, ==)
+COMPARISON(unequal16, !=)
+#undef COMPARISON
+
 INLINE u16x16 narrow_bf16(f32x16 v) {
 #if defined(__AVX512BF16__)
   return (u16x16)_mm512_cvtneps_pbh((__m512)v);
 #else
-  u32x16 u = (u32x16)v;
-  u32x16 nan = (u32x16)((u & 0x7fffffffu) > 0x7f800000u);
-  u32x16 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-  return __builtin_convertvector((nan & ((u >> 16) | 0x40u)) | (~nan & rounded), u16x16);
+  u32x16 u = (u32x16)v, nan = (u32x16)unequal16(v, v);
+  u32x16 rounded = u + 0x7fffu + ((u >> 16) & 1u);
+  u32x16 bits = (nan & (u | 0x400000u)) | (~nan & rounded);
+#if defined(__SSE2__)
+  /* sign-extended halves survive the signed pack, which is the only one SSE2 has */
+  __m128i half[PIECES];
+  memcpy(half, &bits, sizeof half);
+  for (int i = 0; i < PIECES; i++) half[i] = _mm_srai_epi32(half[i], 16);
+  half[0] = _mm_packs_epi32(half[0], half[1]);
+  half[1] = _mm_packs_epi32(half[2], half[3]);
+  u16x16 result;
+  memcpy(&result, half, sizeof result);
+  return result;
+#else
+  return __builtin_convertvector(bits >> 16, u16x16);
+#endif
 #endif
 }
 INLINE void store_bf16(bf16 *p, f32x16 v) { u16x16 w = narrow_bf16(v); memcpy(p, &w, sizeof w); }
 INLINE void store_bf16_tail(bf16 *p, f32x16 v, size_t n) { u16x16 w = narrow_bf16(v); memcpy(p, &w, n * sizeof(bf16)); }
-
-/* mask lanes are all ones or all zeros */
-INLINE f32x16 select(i32x16 mask, f32x16 a, f32x16 b) { return (f32x16)(((i32x16)a & mask) | ((i32x16)b & ~mask)); }
 
 INLINE f32x16 fma16(f32x16 a, f32x16 b, f32x16 c) {
 #if defined(__AVX512F__)
@@ -81,14 +121,14 @@ INLINE f32x16 max16(f32x16 a, f32x16 b) {
 #if defined(__AVX512F__)
   return (f32x16)_mm512_max_ps((__m512)a, (__m512)b);
 #else
-  return select(a > b, a, b);
+  return select(less16(b, a), a, b);
 #endif
 }
 INLINE f32x16 min16(f32x16 a, f32x16 b) {
 #if defined(__AVX512F__)
   return (f32x16)_mm512_min_ps((__m512)a, (__m512)b);
 #else
-  return select(a < b, a, b);
+  return select(less16(a, b), a, b);
 #endif
 }
 
@@ -116,54 +156,57 @@ INLINE float rsqrt_f32(float x) {
 INLINE f32x16 sqrt16(f32x16 v) {
 #if defined(__AVX512F__)
   return (f32x16)_mm512_sqrt_ps((__m512)v);
+#elif defined(__SSE2__)
+  __m128 piece[PIECES];
+  memcpy(piece, &v, sizeof piece);
+  for (int i = 0; i < PIECES; i++) piece[i] = _mm_sqrt_ps(piece[i]);
+  f32x16 result;
+  memcpy(&result, piece, sizeof result);
+  return result;
 #else
-  float s[LANES]; memcpy(s, &v, sizeof v);
-  for (int i = 0; i < LANES; i++) {
-#if defined(__SSE__) || defined(__x86_64__)
-    s[i] = __builtin_ia32_sqrtss((__attribute__((vector_size(16))) float){s[i], 0, 0, 0})[0];
-#else
-    s[i] = __builtin_sqrtf(s[i]);
-#endif
-  }
-  f32x16 r; memcpy(&r, s, sizeof r); return r;
+  for (int i = 0; i < LANES; i++) v[i] = __builtin_sqrtf(v[i]);
+  return v;
 #endif
 }
 
 /*
- * exp to about 1 ulp. exp(-inf) = 0, exp(+inf) = +inf, NaN stays NaN; results under the smallest normal
- * number are 0. Cody-Waite reduction by ln 2 in two parts, then a Taylor polynomial of degree 7 on [-ln2/2, ln2/2].
+ * exp to 1.2 ulp. exp(-inf) = 0, exp(+inf) = +inf, NaN stays NaN; results under the smallest normal number are 0.
+ * Cody-Waite reduction by ln 2 in two parts, then 1 + r + r^2 q(r) with q the minimax polynomial of degree 4 on
+ * [-ln2/2, ln2/2] (Remez; relative error of the whole 4e-9).
  */
 INLINE f32x16 exp16(f32x16 x) {
-  f32x16 clamped = min16(max16(x, splat(-88.0f)), splat(88.7f));
-  f32x16 magic = splat(12582912.0f);
-  f32x16 n = (fma16(clamped, splat(1.44269504088896341f), magic)) - magic;
+  const f32x16 magic = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
+  f32x16 clamped = min16(splat(89.0f), x); /* in this order a NaN passes */
+  f32x16 shifted = fma16(clamped, splat(1.44269504088896341f), magic);
+  f32x16 n = shifted - magic;
   f32x16 r = fma16(n, splat(-0.693145751953125f), clamped);
   r = fma16(n, splat(-1.42860682030941723e-6f), r);
-  f32x16 p = splat(1.0f / 5040);
-  p = fma16(p, r, splat(1.0f / 720));
-  p = fma16(p, r, splat(1.0f / 120));
-  p = fma16(p, r, splat(1.0f / 24));
-  p = fma16(p, r, splat(1.0f / 6));
-  p = fma16(p, r, splat(0.5f));
+  f32x16 p = splat(0x1.6a241ap-10f);
+  p = fma16(p, r, splat(0x1.1239f2p-7f));
+  p = fma16(p, r, splat(0x1.5558f2p-5f));
+  p = fma16(p, r, splat(0x1.555492p-3f));
+  p = fma16(p, r, splat(0x1.fffffcp-2f));
   p = fma16(p, r, splat(1.0f));
   p = fma16(p, r, splat(1.0f));
+#if defined(__AVX512F__)
+  __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, (__m512)splat(-87.33654f), _CMP_NLT_UQ);
+  return (f32x16)_mm512_maskz_scalef_ps(kept, (__m512)p, (__m512)n);
+#else
   /* 2^n in two factors, since n reaches 128 */
-  i32x16 k = __builtin_convertvector(n, i32x16);
-  i32x16 half = k >> 1;
-  f32x16 result = p * (f32x16)((half + 127) << 23) * (f32x16)((k - half + 127) << 23);
-  result = select(x < splat(-87.33654f), splat(0.0f), result);
-  result = select(x > splat(88.72283f), splat(__builtin_inff()), result);
-  return select(x != x, x, result);
+  i32x16 k = (i32x16)((u32x16)shifted - 0x4b400000u), half = k >> 1;
+  f32x16 low = (f32x16)(((u32x16)half + 127u) << 23), high = (f32x16)(((u32x16)k - (u32x16)half + 127u) << 23);
+  return (f32x16)((i32x16)(p * low * high) & ~less16(x, splat(-87.33654f)));
+#endif
 }
 
 /*
- * Natural logarithm of x > 0, to about 2 ulp; log(0) = -inf, of a negative number NaN, of +inf +inf.
+ * Natural logarithm to 3 ulp; log(0) = -inf, of a negative number NaN, of +inf +inf, NaN stays NaN.
  * x = 2^e m with m in [sqrt(1/2), sqrt 2); log m = 2 atanh((m-1)/(m+1)) as an odd series.
  */
 INLINE f32x16 log16(f32x16 x) {
-  u32x16 u = (u32x16)x;
-  i32x16 e = (i32x16)((u - 0x3f3504f3u) >> 23);
-  e = (e << 24) >> 24;
+  i32x16 subnormal = less16(x, splat(1.17549435e-38f));
+  u32x16 u = (u32x16)select(subnormal, x * splat(8388608.0f), x);
+  i32x16 e = (i32x16)(u - 0x3f3504f3u) >> 23;
   f32x16 m = (f32x16)(u - ((u32x16)e << 23));
   f32x16 t = (m - splat(1.0f)) / (m + splat(1.0f));
   f32x16 t2 = t * t;
@@ -172,12 +215,12 @@ INLINE f32x16 log16(f32x16 x) {
   p = fma16(p, t2, splat(2.0f / 5));
   p = fma16(p, t2, splat(2.0f / 3));
   p = fma16(p, t2, splat(2.0f));
-  f32x16 ef = __builtin_convertvector(e, f32x16);
+  f32x16 ef = __builtin_convertvector(e - (subnormal & 23), f32x16);
   f32x16 result = fma16(ef, splat(0.693145751953125f), fma16(p, t, ef * splat(1.42860682030941723e-6f)));
-  result = select(x == splat(0.0f), splat(-__builtin_inff()), result);
-  result = select(x < splat(0.0f), splat(__builtin_nanf("")), result);
-  result = select(x == splat(__builtin_inff()), x, result);
-  return select(x != x, x, result);
+  result = select(equal16(x, splat(0.0f)), splat(-__builtin_inff()), result);
+  result = select(less16(x, splat(0.0f)), splat(__builtin_nanf("")), result);
+  result = select(equal16(x, splat(__builtin_inff())), x, result);
+  return select(unequal16(x, x), x, result);
 }
 
 INLINE f32x16 sigmoid16(f32x16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
