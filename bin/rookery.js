@@ -8,7 +8,7 @@ const isClone = existsSync(source);
 
 if (Number.parseInt(process.versions.node, 10) < oldestMajor) {
   const mend = isClone
-    ? "run it as `npx rookery` or `npm start`, which use the Node that `npm ci` installed"
+    ? "run `npm ci` once, then `npx rookery` or `npm start`, which use the Node that it installs"
     : `install Node ${oldestMajor} or newer from https://nodejs.org`;
   process.stderr.write(`rookery: needs Node ${oldestMajor} or newer, found ${process.versions.node}; ${mend}\n`);
   process.exitCode = 2;
