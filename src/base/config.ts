@@ -157,16 +157,24 @@ function describeIssues(
   layers: readonly ConfigLayer[],
 ): RookeryError {
   const issue = issues[0]!;
-  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+  const others = new Set(issues.map((one) => one.path.join("."))).size - 1;
+  const more = others > 0 ? ` (and ${others} more)` : "";
   const path = issue.path.map(String);
   const source = layers.findLast((layer) => valueAt(layer.values, path) !== undefined);
   const key = path.join(".");
   if (issue.code === "unrecognized_keys") {
     const unknown = issue.keys[0]!;
     const known = schemasAt(schema, issue.path).flatMap((one) => Object.keys(one.properties ?? {}));
-    const others = known.filter((name) => name !== unknown);
+
     const message = `unknown key "${[...path, unknown].join(".")}"${source === undefined ? "" : ` in ${source.name}`}${more}`;
-    return new RookeryError("UNKNOWN_OPTION", message, didYouMean(unknown, others));
+    return new RookeryError(
+      "UNKNOWN_OPTION",
+      message,
+      didYouMean(
+        unknown,
+        known.filter((name) => name !== unknown),
+      ),
+    );
   }
   const isOwnRule = issue.code === "custom";
   const allowed = isOwnRule ? issue.message : `give ${describeAllowed(schemasAt(schema, issue.path))}`;

@@ -181,6 +181,7 @@ function describeRange(schema: OptionSchema): string {
   // zod writes the range of exact integers into every integer; nobody needs to read it.
   const isBound = (value: number | undefined): value is number =>
     value !== undefined && Math.abs(value) !== Number.MAX_SAFE_INTEGER;
+  if (isBound(schema.minimum) && isBound(schema.maximum)) return ` from ${schema.minimum} to ${schema.maximum}`;
   const parts = [
     isBound(schema.minimum) ? `of at least ${schema.minimum}` : "",
     isBound(schema.exclusiveMinimum) ? `above ${schema.exclusiveMinimum}` : "",

@@ -16,6 +16,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/doctor.ts"),
   },
   {
+    name: "data inspect",
+    summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
+    load: () => import("./commands/data-inspect.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),

@@ -5,6 +5,8 @@ import type { CommandEntry } from "./commands.ts";
 import { commonFlags, type Flag, flagsOf, positionalName } from "./flags.ts";
 import { alignColumns } from "./text.ts";
 
+const helpWidth = 110;
+
 /** One row of a command's reference, for help and documentation alike. */
 export type OptionRow = { syntax: string; description: string };
 
@@ -133,7 +135,8 @@ function defaultNote(schema: OptionSchema): string {
   const value = schema.default;
   if (value === undefined || value === false || value === "" || (Array.isArray(value) && value.length === 0)) return "";
   if (value === true) return "on by default";
-  return `default: ${typeof value === "string" ? value : JSON.stringify(value)}`;
+  const items = Array.isArray(value) ? value : [value];
+  return `default: ${items.map((item) => (typeof item === "string" ? item : JSON.stringify(item))).join(", ")}`;
 }
 
 function isRequired(schema: OptionSchema, key: string): boolean {
@@ -141,5 +144,8 @@ function isRequired(schema: OptionSchema, key: string): boolean {
 }
 
 function toColumns(rows: readonly OptionRow[]): string[] {
-  return alignColumns(rows.map((row) => [`  ${row.syntax}`, row.description]));
+  return alignColumns(
+    rows.map((row) => [`  ${row.syntax}`, row.description]),
+    { width: helpWidth },
+  );
 }

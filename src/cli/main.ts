@@ -116,7 +116,9 @@ async function runCommand(entry: CommandEntry, words: readonly string[], shell: 
 }
 
 function writeJson(stream: DisplayStream, format: string, content: object): void {
-  stream.write(`${JSON.stringify({ format, rookeryVersion, ...content })}\n`);
+  const named = { format, rookeryVersion };
+  // Named first, for people who read the line; and last, since no content may rename it.
+  stream.write(`${JSON.stringify({ ...named, ...content, ...named })}\n`);
 }
 
 function reportError(error: unknown, shell: Shell, json: boolean): ExitCode {

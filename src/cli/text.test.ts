@@ -42,3 +42,20 @@ test("columns are aligned and the last is not padded", () => {
     ["a    b", "ccc  d"],
   );
 });
+
+test("numbers are aligned to the right, and long words of a last column are wrapped under it", () => {
+  assert.deepEqual(
+    alignColumns(
+      [
+        ["a", "1"],
+        ["b", "100"],
+      ],
+      { numbersFrom: 1 },
+    ),
+    ["a    1", "b  100"],
+  );
+  assert.deepEqual(alignColumns([["--x", "one two three four five six"]], { width: 26 }), [
+    "--x  one two three four",
+    "     five six",
+  ]);
+});

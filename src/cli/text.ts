@@ -56,15 +56,37 @@ export function formatDuration(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
-/** Rows as aligned columns, two spaces apart; numbers are the caller's to format. */
-export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+/**
+ * Rows as columns, two spaces apart. Columns from `numbersFrom` on are aligned to the right; a last column of words
+ * is wrapped to `width`.
+ */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  { numbersFrom = Number.POSITIVE_INFINITY, width = Number.POSITIVE_INFINITY } = {},
+): string[] {
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, column) => {
       widths[column] = Math.max(widths[column] ?? 0, cell.length);
     });
   }
-  return rows.map((row) =>
-    row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join("  "),
-  );
+  const indent = widths.slice(0, -1).reduce((sum, one) => sum + one + 2, 0);
+  const pad = (cell: string, column: number) =>
+    column >= numbersFrom ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!);
+  return rows.flatMap((row) => {
+    const [first = "", ...rest] = wrap(row.at(-1) ?? "", Math.max(20, width - indent));
+    const last = row.length - 1 >= numbersFrom ? pad(first, row.length - 1) : first;
+    const line = [...row.slice(0, -1).map(pad), last].join("  ");
+    return [line, ...rest.map((more) => " ".repeat(indent) + more)];
+  });
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
