@@ -1,6 +1,6 @@
 /** The endless stream of training batches: which document comes next, and where to go on after a resume. */
 import { createHash } from "node:crypto";
-import * as z from "zod";
+import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import { shuffled, streamKeys } from "../base/random.ts";
 import { type PackedBatch, type Piece, packBatch, type TokenSource } from "./packing.ts";

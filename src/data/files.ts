@@ -1,12 +1,12 @@
 /** Paths, folders and globs into files; files into streams of documents with bounded memory. */
 import fs from "node:fs";
 import path from "node:path";
-import type { Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip } from "node:zlib";
 import { RookeryError } from "../base/errors.ts";
 import { fileError, quoteForMessage } from "../base/files.ts";
 import type { ProblemKind } from "./problems.ts";
 import { type DocumentFormat, documentReader, type RawDocument, type ReaderOptions } from "./readers.ts";
+import { decompressZstd } from "./zstd-frames.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
@@ -18,8 +18,10 @@ const formats: Readonly<Record<string, DocumentFormat>> = {
   ".ndjson": "jsonl",
 };
 
+type Compression = "none" | "gzip" | "zstd";
+
 /** How a file is read, by its name; null when this Rookery does not read such files. */
-export function fileFormat(file: string): { format: DocumentFormat; compression: "none" | "gzip" | "zstd" } | null {
+export function fileFormat(file: string): { format: DocumentFormat; compression: Compression } | null {
   const outer = path.extname(file).toLowerCase();
   const compression = outer === ".gz" ? "gzip" : outer === ".zst" ? "zstd" : "none";
   const inner = compression === "none" ? outer : path.extname(file.slice(0, -outer.length)).toLowerCase();
@@ -48,7 +50,7 @@ async function filesBelow(folder: string, onUnreadable: OnUnreadable): Promise<s
     if (entry.isDirectory()) files.push(...(await filesBelow(file, onUnreadable)));
     else if (entry.isFile()) files.push(file);
     else if (entry.isSymbolicLink()) {
-      const target = await fs.promises.stat(file).catch((error: unknown) => onUnreadable(file, error));
+      const target = await fs.promises.stat(file).catch((error: unknown) => void onUnreadable(file, error));
       if (target?.isFile()) files.push(file);
     }
   }
@@ -78,7 +80,7 @@ export async function resolveFiles(
     if (!isMissing || !/[*?[{]/.test(pattern)) throw fileError(error, pattern, "read");
     found = [];
     for await (const file of fs.promises.glob(pattern)) {
-      const stats = await fs.promises.stat(file).catch((problem: unknown) => onUnreadable(file, problem));
+      const stats = await fs.promises.stat(file).catch((problem: unknown) => void onUnreadable(file, problem));
       if (stats?.isFile()) found.push(file);
     }
     found.sort(byName);
@@ -97,6 +99,16 @@ export type FileReading = Omit<ReaderOptions, "problem"> & {
   onBytes?: ((count: number) => void) | undefined;
 };
 
+async function* decompressed(raw: fs.ReadStream, compression: Compression): AsyncGenerator<Uint8Array> {
+  if (compression === "none") yield* raw;
+  else if (compression === "zstd") yield* decompressZstd(raw, CHUNK_BYTES);
+  else {
+    const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
+    raw.on("error", (error) => gunzip.destroy(error));
+    yield* raw.pipe(gunzip);
+  }
+}
+
 /**
  * The documents of one file. A file that cannot be opened or decompressed is one problem: what came before the place
  * of the damage is kept.
@@ -110,14 +122,7 @@ export async function* readFileDocuments(file: string, reading: FileReading): As
   const reader = documentReader(kind.format, reading);
   const raw = fs.createReadStream(file, { highWaterMark: CHUNK_BYTES });
   raw.on("data", (chunk) => reading.onBytes?.(chunk.length));
-  let stream: Readable = raw;
-  if (kind.compression !== "none") {
-    const inflate = kind.compression === "gzip" ? createGunzip : createZstdDecompress;
-    const decompressor = inflate({ chunkSize: CHUNK_BYTES });
-    raw.on("error", (error) => decompressor.destroy(error));
-    stream = raw.pipe(decompressor);
-  }
-  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  const chunks = decompressed(raw, kind.compression);
   let lines = 1;
   try {
     for (;;) {
@@ -137,7 +142,7 @@ export async function* readFileDocuments(file: string, reading: FileReading): As
     }
     yield* reader.end();
   } finally {
+    await chunks.return(undefined);
     raw.destroy();
-    stream.destroy();
   }
 }

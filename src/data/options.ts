@@ -45,6 +45,7 @@ export const dataOptionsSchema = z.strictObject({
   data: z
     .array(z.union([z.string().min(1), sourceSchema]))
     .min(1)
+    .max(256, "are more than 256 sources: give a folder, or a glob in quotes")
     .default(["starter"])
     .describe('files (.txt .md .json .jsonl, plain, .gz or .zst), folders, globs, or "starter"')
     .meta({ valueName: "PATH" }),

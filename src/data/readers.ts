@@ -56,7 +56,7 @@ function textReader(options: ReaderOptions): DocumentReader {
       started = true;
       if (spoiled && text.trim() !== "") return [];
       spoiled = false;
-      return cutter.add(cut ? text : `${text}\n`, line);
+      return cutter.add(cut ? text : `${text.replace(/\r$/, "")}\n`, line);
     });
   return {
     push: (chunk) => take(splitter.push(chunk)),

@@ -11,8 +11,9 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import * as z from "zod";
+import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
+import { fileError, readAll, writeAll } from "../base/files.ts";
 
 export const shardFormat = "rookery-shard/1";
 const HEADER_BYTES = 4096;
@@ -40,22 +41,10 @@ function damaged(file: string, what: string): RookeryError {
   return new RookeryError("FILE_DAMAGED", `${file}: ${what}`, "delete its folder and prepare the data again");
 }
 
-/** Reads exactly `view`'s length at `position`, however many calls that takes. */
+/** Fills `view` from `position` of an open file, or throws FILE_DAMAGED where the file ends too early. */
 function readFully(descriptor: number, view: Uint8Array, position: number, file: string): void {
-  let done = 0;
-  while (done < view.byteLength) {
-    const got = fs.readSync(descriptor, view, done, view.byteLength - done, position + done);
-    if (got === 0) throw damaged(file, `ends ${view.byteLength - done} bytes too early`);
-    done += got;
-  }
-}
-
-function writeFully(descriptor: number, view: Uint8Array, position: number | null): void {
-  let done = 0;
-  while (done < view.byteLength) {
-    const at = position === null ? null : position + done;
-    done += fs.writeSync(descriptor, view, done, view.byteLength - done, at);
-  }
+  const missing = view.byteLength - readAll(descriptor, view, position);
+  if (missing > 0) throw damaged(file, `ends ${missing} bytes too early`);
 }
 
 /**
@@ -81,7 +70,7 @@ export class ShardWriter {
     this.#bytesPerToken = vocabularySize <= 0x10000 ? 2 : 4;
     this.#body = fs.openSync(`${file}.writing`, "w");
     this.#offsets = fs.openSync(`${file}.offsets`, "w+");
-    writeFully(this.#body, new Uint8Array(HEADER_BYTES), null);
+    writeAll(this.#body, new Uint8Array(HEADER_BYTES));
     this.#pendingOffsets[0] = 0n;
   }
 
@@ -105,11 +94,11 @@ export class ShardWriter {
     }
     const bytes = new Uint8Array(packed.buffer);
     this.#hash.update(bytes);
-    writeFully(this.#body, bytes, null);
+    writeAll(this.#body, bytes);
     this.#tokens += tokens.length;
     this.#documents++;
     const slot = this.#documents % this.#pendingOffsets.length;
-    if (slot === 0) writeFully(this.#offsets, new Uint8Array(this.#pendingOffsets.buffer), null);
+    if (slot === 0) writeAll(this.#offsets, new Uint8Array(this.#pendingOffsets.buffer));
     this.#pendingOffsets[slot] = BigInt(this.#tokens);
   }
 
@@ -127,7 +116,7 @@ export class ShardWriter {
     const pad = new Uint8Array(layout.offsetsAt - HEADER_BYTES - layout.tokenBytes);
     this.#append(pad);
     const used = (this.#documents % this.#pendingOffsets.length) + 1;
-    writeFully(this.#offsets, new Uint8Array(this.#pendingOffsets.buffer, 0, used * 8), null);
+    writeAll(this.#offsets, new Uint8Array(this.#pendingOffsets.buffer, 0, used * 8));
     const total = (this.#documents + 1) * 8;
     for (let done = 0; done < total; done += COPY_BYTES) {
       const piece = new Uint8Array(Math.min(COPY_BYTES, total - done));
@@ -136,7 +125,7 @@ export class ShardWriter {
     }
     header.sha256 = this.#hash.update(JSON.stringify(header)).digest("hex");
     const text = new TextEncoder().encode(`${JSON.stringify(header).padEnd(HEADER_BYTES - 1, " ")}\n`);
-    writeFully(this.#body, text, 0);
+    fs.writeSync(this.#body, text, 0, text.length, 0);
     fs.fsyncSync(this.#body);
     this.#release();
     fs.renameSync(`${this.#file}.writing`, this.#file);
@@ -152,7 +141,7 @@ export class ShardWriter {
 
   #append(bytes: Uint8Array): void {
     this.#hash.update(bytes);
-    writeFully(this.#body, bytes, null);
+    writeAll(this.#body, bytes);
   }
 
   #release(): void {
@@ -188,8 +177,7 @@ export class Shard implements Disposable {
     try {
       descriptor = fs.openSync(file, "r");
     } catch (cause) {
-      const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-      throw new RookeryError("FILE_UNREADABLE", `${file}: ${reason}`, "prepare the data again", { cause });
+      throw fileError(cause, file, "read");
     }
     try {
       const size = fs.fstatSync(descriptor).size;
@@ -250,8 +238,13 @@ export class Shard implements Disposable {
     return tokens;
   }
 
+  /** Size on the disk. */
+  get bytes(): number {
+    return this.#layout.fileBytes;
+  }
+
   /** Reads the whole file and throws FILE_DAMAGED unless its checksum and its index are right. */
-  verify(): void {
+  verify(onBytes: (count: number) => void = () => {}): void {
     const hash = createHash("sha256");
     const piece = new Uint8Array(COPY_BYTES);
     const { offsetsAt, fileBytes } = this.#layout;
@@ -270,6 +263,7 @@ export class Shard implements Disposable {
         }
       }
       at += view.byteLength;
+      onBytes(view.byteLength);
     }
     if (previous !== BigInt(this.header.tokens)) throw damaged(this.file, "its index does not cover its tokens");
     hash.update(JSON.stringify({ ...this.header, sha256: "" }));
