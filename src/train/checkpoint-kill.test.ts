@@ -18,10 +18,11 @@ const program = `
   import fs from "node:fs";
   import { latestCheckpoint, openCheckpoint, saveCheckpoint } from ${JSON.stringify(moduleUrl("./checkpoint.ts"))};
   import { createRun, openRun, runExists } from ${JSON.stringify(moduleUrl("./run-directory.ts"))};
+  import { makeRunConfig } from ${JSON.stringify(moduleUrl("../base/config.ts"))};
   const runs = process.argv[1];
   const run = runExists(runs, "a")
     ? openRun(runs, "a")
-    : createRun(runs, "a", { version: "0", command: "train", options: {} });
+    : createRun(runs, "a", makeRunConfig("train", {}));
   const newest = latestCheckpoint(run.paths.checkpoints);
   let step = 0;
   if (newest !== null) {
@@ -40,7 +41,7 @@ const program = `
     run.appendMetrics({ step });
     run.syncMetrics();
     saveCheckpoint(run.paths.checkpoints,
-      { step, version: "0", weights: tensors("w"), optimizer: tensors("o"), state: { step } }, 2);
+      { step, weights: tensors("w"), optimizer: tensors("o"), state: { step } }, 2);
     fs.writeSync(1, "[" + step + "]");
   }
 `;

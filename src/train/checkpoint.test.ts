@@ -35,7 +35,6 @@ function tensors(prefix: string, value: number): TensorToWrite[] {
 function contents(step: number): CheckpointContents {
   return {
     step,
-    version: "0.1.0",
     weights: tensors("w.", step),
     optimizer: tensors("o.", step + 100),
     state: { step, seed: 7, data: { shard: 3, offset: 2 ** 40, fraction: 0.1 + 0.2 } },
@@ -101,7 +100,7 @@ describe("checkpoints", () => {
     for (const [name, text] of [
       ["step-3", "{"],
       ["step-4", "{}"],
-      ["step-5", '{"format":"rookery-checkpoint/1","version":"0","step":5,"files":{}}'],
+      ["step-5", '{"format":"rookery-checkpoint/1","rookeryVersion":"0","step":5,"files":{}}'],
     ] as const) {
       fs.mkdirSync(path.join(folder, name));
       fs.writeFileSync(path.join(folder, name, "manifest.json"), text);
@@ -138,7 +137,7 @@ describe("checkpoints", () => {
   it("of another version say so", () => {
     saveCheckpoint(folder, contents(1), 9);
     const manifest = path.join(folder, "step-1", "manifest.json");
-    fs.writeFileSync(manifest, '{"format":"rookery-checkpoint/2","version":"9.9"}');
+    fs.writeFileSync(manifest, '{"format":"rookery-checkpoint/2","rookeryVersion":"9.9"}');
     assert.equal(latestCheckpoint(folder)?.step, 1);
     assert.throws(() => openCheckpoint(path.join(folder, "step-1")), { code: "UNKNOWN_FORMAT", hint: /9\.9/ });
   });

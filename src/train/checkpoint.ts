@@ -12,6 +12,7 @@ import {
   sha256OfFile,
   writeFileAtomic,
 } from "../base/files.ts";
+import { rookeryVersion } from "../base/version.ts";
 import {
   SafetensorsFile,
   type TensorSource,
@@ -33,7 +34,7 @@ const requiredFiles = [stateName, weightsName, optimizerName];
 
 type Manifest = {
   format: typeof checkpointFormat;
-  version: string;
+  rookeryVersion: string;
   step: number;
   files: Record<string, WrittenFile>;
 };
@@ -41,8 +42,6 @@ type Manifest = {
 /** All that a run needs to go on as if it had never stopped. */
 export type CheckpointContents = {
   step: number;
-  /** The Rookery version that writes it. */
-  version: string;
   weights: Iterable<TensorToWrite>;
   optimizer: Iterable<TensorToWrite>;
   /** Data position, counters, seed: whatever JSON holds exactly. */
@@ -76,7 +75,7 @@ export function saveCheckpoint(
   contents: CheckpointContents,
   keep: number,
 ): CheckpointReference & { byteLength: number } {
-  const { step, version } = contents;
+  const { step } = contents;
   if (!Number.isSafeInteger(step) || step < 0) throw new RangeError(`a checkpoint cannot have the step ${step}`);
   if (!Number.isSafeInteger(keep) || keep < 1) throw new RangeError(`at least one checkpoint is kept, not ${keep}`);
   const folder = stepFolder(checkpointsFolder, step);
@@ -93,7 +92,7 @@ export function saveCheckpoint(
       const statePath = path.join(temporary, stateName);
       writeFileAtomic(statePath, state);
       files[stateName] = { byteLength: fs.statSync(statePath).size, sha256: sha256OfFile(statePath) };
-      const manifest: Manifest = { format: checkpointFormat, version, step, files };
+      const manifest: Manifest = { format: checkpointFormat, rookeryVersion, step, files };
       writeFileAtomic(path.join(temporary, manifestName), `${JSON.stringify(manifest, null, 2)}\n`);
       for (const file of Object.values(files)) byteLength += file.byteLength;
     },
@@ -162,12 +161,12 @@ function readManifest(folder: string): Manifest {
     throw new RookeryError(
       "UNKNOWN_FORMAT",
       `${manifestPath} has the format ${quoteForMessage(value.format)}; this Rookery reads "${checkpointFormat}"`,
-      `use the Rookery version that made it${typeof value.version === "string" ? `: ${quoteForMessage(value.version)}` : ""}`,
+      `use the Rookery version that made it${typeof value.rookeryVersion === "string" ? `: ${quoteForMessage(value.rookeryVersion)}` : ""}`,
     );
   }
-  const { version, step, files } = value;
+  const { rookeryVersion: madeBy, step, files } = value;
   const isWhole =
-    typeof version === "string" &&
+    typeof madeBy === "string" &&
     typeof step === "number" &&
     Number.isSafeInteger(step) &&
     typeof files === "object" &&
@@ -175,7 +174,7 @@ function readManifest(folder: string): Manifest {
     requiredFiles.every((name) => Object.hasOwn(files, name)) &&
     Object.entries(files).every(([name, file]) => isPlainName(name) && isWrittenFile(file));
   if (!isWhole) throw new RookeryError("FILE_DAMAGED", `${manifestPath} is not whole`, "take another checkpoint");
-  return { format: checkpointFormat, version, step, files };
+  return { format: checkpointFormat, rookeryVersion: madeBy, step, files };
 }
 
 function isWrittenFile(value: unknown): value is WrittenFile {

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
+import { makeRunConfig } from "../base/config.ts";
 import { createRun, openRun, readRunConfig, runExists, runPaths } from "./run-directory.ts";
 
 let runs = "";
@@ -14,19 +15,19 @@ afterEach(() => {
   fs.rmSync(runs, { recursive: true, force: true });
 });
 
-const config = { version: "0.1.0", command: "train", options: { steps: 10, rate: 0.1 } };
+const config = makeRunConfig("train", { steps: 10, rate: 0.1 });
 
 describe("runs", () => {
   it("are made with their configuration, and opened again", () => {
     assert.equal(runExists(runs, "a"), false);
     {
       using run = createRun(runs, "a", config);
-      assert.deepEqual(run.config, { format: "rookery-run/1", ...config });
+      assert.deepEqual(run.config, config);
     }
     assert.equal(runExists(runs, "a"), true);
     assert.deepEqual(fs.readdirSync(path.join(runs, "a")).sort(), ["checkpoints", "config.json", "metrics.jsonl"]);
     using again = openRun(runs, "a");
-    assert.deepEqual(again.config, { format: "rookery-run/1", ...config });
+    assert.deepEqual(again.config, config);
     assert.deepEqual(readRunConfig(again.paths.config), again.config);
   });
 
@@ -67,7 +68,7 @@ describe("runs", () => {
     for (const [text, code] of [
       ['{"format":"rookery-run/2"}', "UNKNOWN_FORMAT"],
       ["[]", "UNKNOWN_FORMAT"],
-      ['{"format":"rookery-run/1","version":"1","command":"train"}', "FILE_DAMAGED"],
+      ['{"format":"rookery-run/1","rookeryVersion":"1","command":"train"}', "FILE_DAMAGED"],
       ["{", "FILE_DAMAGED"],
     ] as const) {
       fs.writeFileSync(configPath, text);

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
+import { type RunConfig, runConfigFormat } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import {
   fileError,
@@ -15,20 +16,8 @@ import {
   writeFileAtomic,
 } from "../base/files.ts";
 import { acquireLock, type FileLock } from "../base/lock.ts";
-import { exactJson, type JsonObject } from "./exact-json.ts";
-
-export const runFormat = "rookery-run/1";
-
-/** What `config.json` of a run holds: enough to start the same run again. */
-export type RunConfig = {
-  format: typeof runFormat;
-  /** The Rookery version that started the run. */
-  version: string;
-  /** The command that made it, as its name: "train". */
-  command: string;
-  /** Every option of the command, as resolved from flags, files and presets. */
-  options: JsonObject;
-};
+import { isPlainObject } from "../base/option-schema.ts";
+import { exactJson } from "./exact-json.ts";
 
 /** One line of `metrics.jsonl`. Records of one step share its number; numbers that are not finite become null. */
 export type MetricsRecord = { step: number; [name: string]: unknown };
@@ -77,10 +66,9 @@ export function runExists(runsFolder: string, name: string): boolean {
  * Starts a run: makes its folder, locks it, writes `config.json`. Throws RUN_EXISTS when the name is taken, RUN_LOCKED
  * when a live process holds it. What is left of a run killed before its configuration was written counts as nothing.
  */
-export function createRun(runsFolder: string, name: string, config: Omit<RunConfig, "format">): RunDirectory {
+export function createRun(runsFolder: string, name: string, config: RunConfig): RunDirectory {
   const paths = runPaths(runsFolder, name);
-  const full: RunConfig = { format: runFormat, ...config };
-  const text = `${JSON.stringify(exactJson(full, "config.json"), null, 2)}\n`;
+  const text = `${JSON.stringify(exactJson(config, "config.json"), null, 2)}\n`;
   makeFolder(paths.path);
   const lock = acquireLock(paths.lock, `the run ${quoteForMessage(name)}`);
   try {
@@ -103,7 +91,7 @@ export function createRun(runsFolder: string, name: string, config: Omit<RunConf
     makeFolder(paths.checkpoints);
     writeFileAtomic(paths.metrics, "");
     writeFileAtomic(paths.config, text);
-    return new RunDirectory(paths, full, lock);
+    return new RunDirectory(paths, config, lock);
   } catch (error) {
     lock.release();
     throw fileError(error, paths.path, "write");
@@ -144,27 +132,23 @@ export function openRun(runsFolder: string, name: string): RunDirectory {
 /** Reads and checks a run's `config.json`; needs no lock. */
 export function readRunConfig(configPath: string): RunConfig {
   const value = readJsonFile(configPath);
-  if (!isObject(value) || value.format !== runFormat) {
-    const found = isObject(value) && typeof value.format === "string" ? quoteForMessage(value.format) : "none";
+  if (!isPlainObject(value) || value.format !== runConfigFormat) {
+    const found = isPlainObject(value) && typeof value.format === "string" ? quoteForMessage(value.format) : "none";
     throw new RookeryError(
       "UNKNOWN_FORMAT",
-      `${configPath} has the format ${found}; this Rookery reads "${runFormat}"`,
+      `${configPath} has the format ${found}; this Rookery reads "${runConfigFormat}"`,
       "use the Rookery version that made the run",
     );
   }
-  const { version, command, options } = value;
-  if (typeof version !== "string" || typeof command !== "string" || !isObject(options)) {
+  const { rookeryVersion, command, options } = value;
+  if (typeof rookeryVersion !== "string" || typeof command !== "string" || !isPlainObject(options)) {
     throw new RookeryError(
       "FILE_DAMAGED",
-      `${configPath} lacks version, command or options`,
+      `${configPath} lacks rookeryVersion, command or options`,
       "take another copy of it",
     );
   }
-  return { format: runFormat, version, command, options: options as JsonObject };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return { format: runConfigFormat, rookeryVersion, command, options };
 }
 
 /** A run that this process holds the lock of. Release it, or hold it with `using`. */
@@ -249,7 +233,7 @@ function endOfStep(descriptor: number, step: number): number {
 function belongsTo(line: string, step: number): boolean {
   try {
     const record: unknown = JSON.parse(line);
-    return isObject(record) && typeof record.step === "number" && record.step <= step;
+    return isPlainObject(record) && typeof record.step === "number" && record.step <= step;
   } catch {
     return false;
   }
