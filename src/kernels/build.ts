@@ -1,6 +1,6 @@
 /** Compiles the kernels of one level with the system's C compiler, into a cache that is keyed by what went in. */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir, platform } from "node:os";
 import { join } from "node:path";
@@ -65,7 +65,7 @@ export function kernelCacheFolder(): string {
  */
 export function compileKernels(level: Level, output: string, compiler = findCompiler()): void {
   if (!compiler) throw noCompiler();
-  const beside = `${output}.${process.pid}.tmp`;
+  const beside = `${output}.${randomUUID()}.tmp`;
   const answer = spawnSync(compiler.command, [...compilerFlags(level), ...sourceFiles(".c"), "-o", beside], {
     encoding: "utf8",
   });
@@ -83,19 +83,26 @@ export function compileKernels(level: Level, output: string, compiler = findComp
 function noCompiler(): RookeryError {
   return new RookeryError(
     "NO_COMPILER",
-    "no C compiler was found (looked for cc, gcc, clang)",
+    process.env.CC
+      ? `the C compiler of CC=${process.env.CC} does not run`
+      : "no C compiler was found (looked for cc, gcc, clang)",
     "Debian/Ubuntu: apt install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install; Windows: use WSL2",
   );
+}
+
+/** What a library is known by in the cache: all that decides its bytes. */
+export function libraryKey(sources: Buffer[], compilerVersion: string, flags: string[]): string {
+  const digest = (data: Buffer | string) => createHash("sha256").update(data).digest("hex");
+  return digest(JSON.stringify([sources.map(digest), compilerVersion, flags])).slice(0, 24);
 }
 
 /** The compiled library of a level, from the cache or built now. */
 export function cachedLibrary(level: Level): string {
   const compiler = findCompiler();
   if (!compiler) throw noCompiler();
-  const hash = createHash("sha256");
-  for (const file of [...sourceFiles(".h"), ...sourceFiles(".c")]) hash.update(readFileSync(file));
-  hash.update(JSON.stringify([compiler.version, compilerFlags(level)]));
-  const file = join(kernelCacheFolder(), `${level}-${hash.digest("hex").slice(0, 24)}.so`);
+  const sources = [...sourceFiles(".h"), ...sourceFiles(".c")].map((file) => readFileSync(file));
+  const key = libraryKey(sources, compiler.version, compilerFlags(level));
+  const file = join(kernelCacheFolder(), `${level}-${key}.so`);
   if (!existsSync(file)) compileKernels(level, file, compiler);
   return file;
 }

@@ -15,7 +15,8 @@
 #define TASK_BITS 20
 #define TASK_LIMIT ((1 << TASK_BITS) - 1)
 #define SPINS_BEFORE_SLEEP 4000
-#define SPINS_BEFORE_YIELD 200000
+/* Early: a worker that holds the last task may be waiting for the very core that the caller spins on. */
+#define SPINS_BEFORE_YIELD 4000
 
 typedef struct {
   _Alignas(64) _Atomic uint64_t job; /* generation << 40 | tasks << 20 | next */
@@ -103,11 +104,15 @@ void rookery_parallel(uintptr_t handle, int32_t tasks, rookery_task function, vo
     for (int32_t task = 0; task < tasks; task++) function(context, task, 0);
     return;
   }
-  for (int32_t first = 0; first < tasks; first += TASK_LIMIT) {
-    int32_t count = tasks - first < TASK_LIMIT ? tasks - first : TASK_LIMIT;
-    shifted_task shifted = {function, context, first};
-    if (first == 0 && count == tasks) run_batch(pool, count, function, context);
-    else run_batch(pool, count, run_shifted, &shifted);
+  if (tasks <= TASK_LIMIT) {
+    run_batch(pool, tasks, function, context);
+    return;
+  }
+  for (int32_t left = tasks; left > 0;) {
+    int32_t count = left < TASK_LIMIT ? left : TASK_LIMIT;
+    shifted_task shifted = {function, context, tasks - left};
+    run_batch(pool, count, run_shifted, &shifted);
+    left -= count;
   }
 }
 

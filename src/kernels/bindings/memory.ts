@@ -53,7 +53,8 @@ export class NativeMemory implements Addressed, Disposable {
 
   /** A view of `length` bytes from `offset`. It must not outlive the memory, nor leave the floor that owns it. */
   bytes(offset = 0, length = this.byteLength - offset): Uint8Array<ArrayBuffer> {
-    if (offset < 0 || length < 0 || offset + length > this.byteLength) {
+    const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+    if (!whole || offset < 0 || length < 0 || offset + length > this.byteLength) {
       throw new RangeError(`bytes ${offset}..${offset + length} lie outside a buffer of ${this.byteLength}`);
     }
     return new Uint8Array(this.#alive(), this.#start + offset, length);
