@@ -1,0 +1,206 @@
+/** The model: its parameters, and the forward pass that training and serving share. */
+import { RookeryError } from "../base/errors.ts";
+import { streamKeys } from "../base/random.ts";
+import type { ThreadPool } from "../kernels/bindings/threads.ts";
+import type { Execution } from "../tensor/execution.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { rmsnorm } from "../tensor/ops/rmsnorm.ts";
+import type { RotaryTable } from "../tensor/ops/rope.ts";
+import type { Routing } from "../tensor/ops/router.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { type ComputeType, Tensor } from "../tensor/tensor.ts";
+import { type Attend, type AttentionWeights, attentionLayer } from "./attention.ts";
+import { checkModelConfig, keyValueOwner, type ModelConfig } from "./config.ts";
+import { type MixtureWeights, mixtureLayer } from "./experts.ts";
+import { fillNormal } from "./initialize.ts";
+import { describeParameters, type OfficialTensor, type ParameterDescription } from "./parameters.ts";
+import { rotaryTable } from "./rotary.ts";
+import type { RoutingPlan } from "./router.ts";
+
+type Layer = {
+  inputNorm: Parameter;
+  attention: AttentionWeights;
+  postAttentionNorm: Parameter;
+  mixture: MixtureWeights;
+  group: number;
+};
+
+/** int32 [tokens] each. */
+export type ForwardInput = { tokens: Tensor; positions: Tensor };
+
+/** A tensor of the official state dict as a view of the weights: f32, in PyTorch's [out, in] order. */
+export type NamedTensor = { name: string; tensor: Tensor };
+
+export class Transformer implements Disposable {
+  readonly config: ModelConfig;
+  readonly descriptions: readonly ParameterDescription[];
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly #layers: readonly Layer[];
+  #rotary: { positions: number; table: RotaryTable; dispose: () => void } | undefined;
+
+  /** Builds the model with all weights zero; `initialize` or `load` fills them. @throws RookeryError INVALID_CONFIG. */
+  constructor(config: ModelConfig) {
+    this.config = checkModelConfig(config);
+    this.descriptions = describeParameters(config);
+    const parameters = new Map<string, Parameter>();
+    try {
+      for (const { name, shape, kind } of this.descriptions) parameters.set(name, new Parameter(name, shape, kind));
+    } catch (error) {
+      for (const parameter of parameters.values()) parameter[Symbol.dispose]();
+      throw error;
+    }
+    this.parameters = parameters;
+    this.#layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => this.#layer(layer));
+  }
+
+  /** Fresh weights: normal with the configured deviation, norms 1. The same seed gives the same model. */
+  initialize(seed: number): void {
+    for (const { name, role } of this.descriptions) {
+      const { weight } = this.parameter(name);
+      const values = new Float32Array(weight.elements);
+      if (role === "norm") values.fill(1);
+      else fillNormal(values, this.config.initializerRange, streamKeys(seed, "initialize", name));
+      weight.setFloats(values);
+    }
+  }
+
+  /** Packs the weights for `computeType` after they have changed; "forward" is enough to run the model. */
+  pack(pool: ThreadPool, computeType: ComputeType, directions: "forward" | "both"): void {
+    for (const parameter of this.parameters.values()) parameter.pack(pool, computeType, directions);
+  }
+
+  /**
+   * Hidden states [tokens, hidden] after the last norm, and how each layer routed. `attend` answers the queries:
+   * within a packed batch for training, from a cache for serving.
+   */
+  forward(
+    execution: Execution,
+    input: ForwardInput,
+    attend: Attend,
+    plan: RoutingPlan,
+  ): { hidden: Tensor; routings: Routing[] } {
+    const { config } = this;
+    const table = this.#rotaryTable();
+    const routings: Routing[] = [];
+    let x = embedding(execution, input.tokens, this.parameter("model.embed_tokens.weight"));
+    for (const [index, layer] of this.#layers.entries()) {
+      const normed = rmsnorm(execution, x, layer.inputNorm, config.rmsNormEps);
+      const positions = { positions: input.positions, table };
+      const attended = attentionLayer(execution, normed, x, layer.attention, config, layer.group, positions, attend);
+      const normedAgain = rmsnorm(execution, attended, layer.postAttentionNorm, config.rmsNormEps);
+      const { out, routing } = mixtureLayer(execution, normedAgain, attended, layer.mixture, config, index, plan);
+      routings.push(routing);
+      x = out;
+    }
+    return { hidden: rmsnorm(execution, x, this.parameter("model.norm.weight"), config.rmsNormEps), routings };
+  }
+
+  /** The matrix that turns hidden states into logits: the embedding table if they are tied. */
+  get head(): Parameter {
+    return this.parameter(this.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+  parameter(name: string): Parameter {
+    const parameter = this.parameters.get(name);
+    if (!parameter) throw new Error(`this model has no parameter ${name}`);
+    return parameter;
+  }
+
+  /** Every tensor under its official name, as a view of the weights or, with "gradient", of their gradients. */
+  officialTensors(what: "weight" | "gradient" = "weight"): NamedTensor[] {
+    return this.descriptions.flatMap(({ name, official }) => {
+      const whole = this.parameter(name)[what];
+      return official.map((part) => ({ name: part.name, tensor: viewOf(whole, part) }));
+    });
+  }
+
+  /** Bytes of weights and gradients that it holds. */
+  [Symbol.dispose](): void {
+    for (const parameter of this.parameters.values()) parameter[Symbol.dispose]();
+    this.#rotary?.dispose();
+    this.#rotary = undefined;
+  }
+
+  /** Angles for every position up to the model's longest sequence, made at the first forward pass. */
+  #rotaryTable(): RotaryTable {
+    if (!this.#rotary) {
+      const positions = this.config.maxPositionEmbeddings;
+      const values = rotaryTable(this.config, positions);
+      const cosine = Tensor.persistent("f32", [positions, this.config.headDim / 2]);
+      const sine = Tensor.persistent("f32", [positions, this.config.headDim / 2]);
+      cosine.tensor.setFloats(values.cosine);
+      sine.tensor.setFloats(values.sine);
+      this.#rotary = {
+        positions,
+        table: { cosine: cosine.tensor, sine: sine.tensor },
+        dispose: () => {
+          cosine.memory[Symbol.dispose]();
+          sine.memory[Symbol.dispose]();
+        },
+      };
+    }
+    return this.#rotary.table;
+  }
+
+  #layer(index: number): Layer {
+    const { config } = this;
+    const prefix = `model.layers.${index}.`;
+    const at = (name: string) => this.parameter(`${prefix}${name}`);
+    const gated = (name: string) => ({ gateUp: at(`mlp.${name}.gate_up_proj`), down: at(`mlp.${name}.down_proj`) });
+    return {
+      group: Math.floor(index / config.claShareFactor),
+      inputNorm: at("input_layernorm.weight"),
+      postAttentionNorm: at("post_attention_layernorm.weight"),
+      attention: {
+        query: at("self_attn.q_proj.weight"),
+        output: at("self_attn.o_proj.weight"),
+        ...(keyValueOwner(config, index) === index && {
+          key: at("self_attn.k_proj.weight"),
+          value: at("self_attn.v_proj.weight"),
+        }),
+        ...(config.useQkNorm && {
+          queryNorm: at("self_attn.query_layernorm.weight"),
+          keyNorm: at("self_attn.key_layernorm.weight"),
+        }),
+      },
+      mixture: {
+        router: at("mlp.gate.wg.weight"),
+        ...(config.numSharedExperts > 0 && { shared: gated("shared_mlp") }),
+        experts: gated("experts"),
+      },
+    };
+  }
+}
+
+function viewOf(whole: Tensor, part: OfficialTensor): Tensor {
+  const columns = part.shape.at(-1) ?? 1;
+  if (part.shape.length === 1) return whole;
+  return whole
+    .reshape(whole.elements / columns, columns)
+    .rows(part.firstRow, part.rows)
+    .reshape(...part.shape);
+}
+
+/**
+ * Fills a model from tensors of the official names.
+ * @throws RookeryError FILE_DAMAGED for a tensor that is missing, that the model lacks, or that has another shape.
+ */
+export function loadOfficialTensors(
+  model: Transformer,
+  tensors: Iterable<{ name: string; shape: readonly number[]; values: Float32Array }>,
+): void {
+  const wanted = new Map(model.officialTensors().map((named) => [named.name, named.tensor]));
+  const damaged = (message: string) =>
+    new RookeryError("FILE_DAMAGED", message, "the weights belong to another configuration");
+  for (const { name, shape, values } of tensors) {
+    const tensor = wanted.get(name);
+    if (!tensor) throw damaged(`the model has no tensor ${name}`);
+    if (shape.join() !== tensor.shape.join()) {
+      throw damaged(`${name} is [${shape.join(", ")}], the model needs [${tensor.shape.join(", ")}]`);
+    }
+    tensor.setFloats(values);
+    wanted.delete(name);
+  }
+  const missing = wanted.keys().next().value;
+  if (missing !== undefined) throw damaged(`${missing} is missing (${wanted.size} tensors are)`);
+}

@@ -1,0 +1,40 @@
+/** What every op needs around it: threads, the memory of the step, the compute type, and the tape while one records. */
+import { ThreadPool } from "../kernels/bindings/threads.ts";
+import { Arena } from "./arena.ts";
+import { Tape } from "./tape.ts";
+import type { ComputeType } from "./tensor.ts";
+
+export class Execution implements Disposable {
+  readonly pool: ThreadPool;
+  readonly arena = new Arena();
+  readonly computeType: ComputeType;
+  #tape: Tape | undefined;
+
+  /** @param threads 1 to 256; results do not depend on it. */
+  constructor(options: { threads: number; computeType: ComputeType }) {
+    this.pool = new ThreadPool(options.threads);
+    this.computeType = options.computeType;
+  }
+
+  /** The tape, inside `record`; undefined outside, and then ops keep nothing for a backward pass. */
+  get tape(): Tape | undefined {
+    return this.#tape;
+  }
+
+  /** Runs `forward` with a tape; the tape's `runBackward` then leaves gradients in the parameters. */
+  record<Result>(forward: () => Result): { result: Result; tape: Tape } {
+    if (this.#tape) throw new Error("a tape is recording already");
+    const tape = new Tape(this.arena);
+    this.#tape = tape;
+    try {
+      return { result: forward(), tape };
+    } finally {
+      this.#tape = undefined;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.arena[Symbol.dispose]();
+    this.pool[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,71 @@
+/** Tokens to their experts and back: dispatch → SwiGLU experts as grouped products → combine. */
+import {
+  combineBackward,
+  combineForward,
+  dispatchBackward,
+  dispatchForward,
+  swigluBackward,
+  swigluForward,
+} from "../../kernels/bindings/moe.ts";
+import type { Execution } from "../execution.ts";
+import type { Tensor } from "../tensor.ts";
+import { add } from "./linear.ts";
+import type { Routing } from "./router.ts";
+
+/** Rows of x [tokens, columns] sorted by expert → [tokens · topK, columns]; rows after the last offset stay unwritten. */
+export function dispatch(execution: Execution, x: Tensor, routing: Routing): Tensor {
+  const { tape, arena, pool } = execution;
+  const { topK: k, slotAt, offsets, rowOf } = routing;
+  const [tokens, columns] = [x.size(0), x.size(1)];
+  const rows = arena.tensor(x.dtype, tokens * k, columns);
+  const rowCount = offsets.rows(offsets.size(0) - 1, 1);
+  const dtype = x.dtypeCode;
+  dispatchForward({ pool, dtype, x, slotAt, rowCount, rows, tokens, columns, k });
+  tape?.record(() => {
+    using drows = tape.take(rows);
+    if (!drows) return;
+    const dx = tape.gradientOf(x);
+    const { accumulate } = dx;
+    dispatchBackward({ pool, dtype, drows: drows.tensor, rowOf, dx: dx.tensor, tokens, columns, k, accumulate });
+  });
+  return rows;
+}
+
+/**
+ * silu(gate) · up. gateUp [rows, 2 · width]: the gate's columns, then the up projection's → [rows, width].
+ * @param rowCount int32 [1]: how many leading rows there are, if not all (Shazeer, 2020).
+ */
+export function swiglu(execution: Execution, gateUp: Tensor, rowCount: Tensor | null = null): Tensor {
+  const { tape, arena, pool } = execution;
+  const rows = gateUp.size(0);
+  const width = gateUp.size(1) / 2;
+  const h = arena.tensor(gateUp.dtype, rows, width);
+  const shared = { pool, dtype: gateUp.dtypeCode, gateUp, rows, width, rowsLimit: rowCount };
+  swigluForward({ ...shared, h });
+  tape?.record(() => {
+    using dh = tape.take(h);
+    if (!dh) return;
+    const dgateUp = tape.gradientOf(gateUp);
+    swigluBackward({ ...shared, dh: dh.tensor, dgateUp: dgateUp.tensor });
+  });
+  return h;
+}
+
+/** out[t] = base[t] + Σ over the slots of t of gate · rows[row of the slot]. base, out [tokens, columns], rows as dispatch's. */
+export function combine(execution: Execution, base: Tensor, rows: Tensor, routing: Routing): Tensor {
+  const { tape, arena, pool } = execution;
+  const { topK: k, rowOf, gates } = routing;
+  const [tokens, columns] = [base.size(0), base.size(1)];
+  const out = arena.tensor(base.dtype, tokens, columns);
+  const shared = { pool, dtype: base.dtypeCode, rows, rowOf, gates, tokens, columns, k };
+  combineForward({ ...shared, base, out });
+  tape?.record(() => {
+    const dout = tape.take(out);
+    if (!dout) return;
+    const drows = tape.gradientOf(rows);
+    const dgates = tape.gradientOf(gates);
+    combineBackward({ ...shared, dout: dout.tensor, drows: drows.tensor, dgates: dgates.tensor });
+    tape.pass(base, dout, (from, to) => add(execution, from, to));
+  });
+  return out;
+}

@@ -1,0 +1,132 @@
+/** The router: which experts a token goes to, with what weight, and the losses that keep the experts' loads even. */
+import type { StreamKeys } from "../../base/random.ts";
+import {
+  type RoutingMode,
+  routerBackward,
+  routerBackwardScratchBytes,
+  routerForward,
+  routerLosses,
+  routerLossesScratchBytes,
+  routerSelect,
+  routerSelectScratchBytes,
+  routingModeCodes,
+} from "../../kernels/bindings/moe.ts";
+import type { Execution } from "../execution.ts";
+import type { Parameter } from "../parameter.ts";
+import type { Tensor } from "../tensor.ts";
+
+export type RouteOptions = {
+  topK: number;
+  mode: RoutingMode;
+  /** Most tokens an expert takes; ignored when dropless. */
+  capacity: number;
+  /** Names the stream of random numbers that orders the tokens and places the recycled ones. */
+  keys: StreamKeys;
+  /** What the load-balance loss and the z-loss count in the total loss, divided by micro-batches. */
+  balanceWeight: number;
+  zWeight: number;
+};
+
+/** Where each slot (token, choice) goes. All in native memory: nothing here needs to be read to run the experts. */
+export type Routing = {
+  topK: number;
+  /** f32 [tokens, experts] */
+  probabilities: Tensor;
+  /** int32 [tokens, topK]: the router's own choice, and the expert that took the slot (−1: dropped). */
+  selected: Tensor;
+  assigned: Tensor;
+  /** f32 [tokens, topK] */
+  gates: Tensor;
+  /** int32 [experts + 1]: rows of each expert once sorted. */
+  offsets: Tensor;
+  /** int32 [tokens, topK]: row of a slot among the sorted rows; int32 [tokens · topK]: slot at a row. */
+  rowOf: Tensor;
+  slotAt: Tensor;
+  /** int32 [experts]: tokens that chose the expert, before capacity. */
+  load: Tensor;
+  /** int32 [4]: slots, over capacity, recycled, dropped. */
+  counts: Tensor;
+  /** f32 [2]: load-balance loss and z-loss, unweighted. */
+  losses: Tensor;
+};
+
+/**
+ * Chooses experts for the rows of x [tokens, hidden] with the router's weight [experts, hidden], all in f32.
+ * The gradient reaches the router through the gates (of recycled slots too) and through the two losses.
+ */
+export function route(execution: Execution, x: Tensor, weight: Parameter, options: RouteOptions): Routing {
+  const { tape, arena, pool } = execution;
+  const { topK: k, mode, capacity, keys, balanceWeight, zWeight } = options;
+  const [tokens, hidden] = [x.size(0), x.size(1)];
+  const experts = weight.out;
+  const probabilities = arena.tensor("f32", tokens, experts);
+  const logSumExp = arena.tensor("f32", tokens);
+  const dtype = x.dtypeCode;
+  routerForward({ pool, dtype, x, weight: weight.weight, probabilities, logSumExp, tokens, hidden, experts });
+
+  const routing: Routing = {
+    topK: k,
+    probabilities,
+    selected: arena.tensor("i32", tokens, k),
+    assigned: arena.tensor("i32", tokens, k),
+    gates: arena.tensor("f32", tokens, k),
+    offsets: arena.tensor("i32", experts + 1),
+    rowOf: arena.tensor("i32", tokens, k),
+    slotAt: arena.tensor("i32", tokens * k),
+    load: arena.tensor("i32", experts),
+    counts: arena.tensor("i32", 4),
+    losses: arena.tensor("f32", 2),
+  };
+  using selectScratch = arena.scratch(routerSelectScratchBytes({ tokens, experts, k }));
+  const { selected, assigned, gates, offsets, rowOf, slotAt, load, counts, losses } = routing;
+  routerSelect({
+    probabilities,
+    tokens,
+    experts,
+    k,
+    mode: routingModeCodes[mode],
+    capacity,
+    key0: keys[0] | 0,
+    key1: keys[1] | 0,
+    selected,
+    assigned,
+    gates,
+    offsets,
+    rowOf,
+    slotAt,
+    load,
+    counts,
+    scratch: selectScratch.tensor,
+  });
+  using lossScratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
+  routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
+
+  tape?.record(() => {
+    using dgates = tape.take(gates);
+    if (!dgates) return;
+    const dx = tape.zeroedGradientOf(x);
+    using scratch = arena.scratch(routerBackwardScratchBytes({ tokens, hidden, experts }));
+    routerBackward({
+      pool,
+      dtype,
+      dgates: dgates.tensor,
+      x,
+      weight: weight.weight,
+      probabilities,
+      logSumExp,
+      selected,
+      assigned,
+      load,
+      dx,
+      weightGradient: weight.gradientToAddTo(),
+      tokens,
+      hidden,
+      experts,
+      k,
+      balanceWeight,
+      zWeight,
+      scratch: scratch.tensor,
+    });
+  });
+  return routing;
+}

@@ -1,0 +1,102 @@
+/** AdamW over a model's parameters, with the specialised experts at a rate of their own (report §2.2.3). */
+import { adamw, sumOfSquares, sumOfSquaresScratchBytes } from "../kernels/bindings/optim.ts";
+import type { ParameterRole } from "../model/parameters.ts";
+import type { Transformer } from "../model/transformer.ts";
+import type { Execution } from "../tensor/execution.ts";
+import type { Parameter } from "../tensor/parameter.ts";
+import { Tensor } from "../tensor/tensor.ts";
+
+export type AdamWSettings = { beta1: number; beta2: number; epsilon: number; weightDecay: number };
+
+type State = { parameter: Parameter; role: ParameterRole; m: Tensor; v: Tensor; dispose: () => void };
+
+export class AdamW implements Disposable {
+  readonly #settings: AdamWSettings;
+  readonly #states: State[];
+  #steps = 0;
+
+  constructor(model: Transformer, settings: AdamWSettings) {
+    this.#settings = settings;
+    this.#states = model.descriptions.map(({ name, role, shape }) => {
+      const m = Tensor.persistent("f32", shape);
+      const v = Tensor.persistent("f32", shape);
+      const dispose = () => {
+        m.memory[Symbol.dispose]();
+        v.memory[Symbol.dispose]();
+      };
+      return { parameter: model.parameter(name), role, m: m.tensor, v: v.tensor, dispose };
+    });
+  }
+
+  /** Updates made so far; the bias correction counts them. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Both moments of every parameter, named for a checkpoint. */
+  stateTensors(): { name: string; tensor: Tensor }[] {
+    return this.#states.flatMap(({ parameter, m, v }) => [
+      { name: `optimizer.m.${parameter.name}`, tensor: m },
+      { name: `optimizer.v.${parameter.name}`, tensor: v },
+    ]);
+  }
+
+  /** Continues after `steps` updates; the moments are written through `stateTensors`. */
+  restoreSteps(steps: number): void {
+    this.#steps = steps;
+  }
+
+  /** The 2-norm of all gradients together. Not finite if any gradient is not. */
+  gradientNorm(execution: Execution): number {
+    using squares = execution.arena.borrow("f32", this.#states.length);
+    for (const [index, { parameter }] of this.#states.entries()) {
+      const count = parameter.gradient.elements;
+      using scratch = execution.arena.scratch(sumOfSquaresScratchBytes({ count }));
+      sumOfSquares({
+        pool: execution.pool,
+        values: parameter.gradient,
+        count,
+        result: squares.tensor.rows(index, 1),
+        accumulate: 0,
+        scratch: scratch.tensor,
+      });
+    }
+    return Math.sqrt(squares.tensor.toFloat32Array().reduce((sum, square) => sum + square, 0));
+  }
+
+  /**
+   * One update. @param gradientScale multiplies every gradient first (clipping).
+   * @param expertLearningRate the rate of the specialised experts; all else takes `learningRate`. Norms do not decay.
+   */
+  update(
+    execution: Execution,
+    rates: { learningRate: number; expertLearningRate: number; gradientScale: number },
+  ): void {
+    this.#steps++;
+    const { beta1, beta2, epsilon, weightDecay } = this.#settings;
+    const biasCorrection1 = 1 - beta1 ** this.#steps;
+    const biasCorrection2 = 1 - beta2 ** this.#steps;
+    for (const { parameter, role, m, v } of this.#states) {
+      adamw({
+        pool: execution.pool,
+        weight: parameter.weight,
+        gradient: parameter.gradient,
+        m,
+        v,
+        count: parameter.weight.elements,
+        learningRate: role === "expert" ? rates.expertLearningRate : rates.learningRate,
+        beta1,
+        beta2,
+        eps: epsilon,
+        decay: role === "norm" ? 0 : weightDecay,
+        biasCorrection1,
+        biasCorrection2,
+        gradientScale: rates.gradientScale,
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const state of this.#states) state.dispose();
+  }
+}

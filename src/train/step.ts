@@ -1,0 +1,165 @@
+/** One training step: micro-batches forward and backward, the gradient checked and clipped, one update. */
+import { PackedAttention } from "../model/attention.ts";
+import type { RoutingPlan } from "../model/router.ts";
+import type { Transformer } from "../model/transformer.ts";
+import type { Execution } from "../tensor/execution.ts";
+import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
+import type { Routing } from "../tensor/ops/router.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { AdamW } from "./optimizer.ts";
+
+/** A packed batch on the host (data/): all of equal length; targets −1 do not count; sequences are (start, length) pairs. */
+export type MicroBatch = { tokens: Int32Array; targets: Int32Array; positions: Int32Array; sequences: Int32Array };
+
+export type RoutingSettings = Pick<RoutingPlan, "mode" | "capacityFactor"> & {
+  balanceCoefficient: number;
+  zCoefficient: number;
+};
+
+/** How one layer routed its tokens in a step. */
+export type LayerRouting = {
+  /** Tokens that chose each expert, before capacity. */
+  load: number[];
+  slots: number;
+  overCapacity: number;
+  recycled: number;
+  dropped: number;
+};
+
+export type StepResult = {
+  /** Mean cross-entropy of the targets, in nats. */
+  crossEntropy: number;
+  /** Load-balance loss and z-loss, summed over layers, without their coefficients. */
+  balanceLoss: number;
+  zLoss: number;
+  /** What was minimised: cross-entropy plus the weighted losses. */
+  totalLoss: number;
+  gradientNorm: number;
+  /** Tokens that counted. */
+  targets: number;
+  layers: LayerRouting[];
+  /** False if the loss or the gradient was not finite; the weights are then as before. */
+  updated: boolean;
+};
+
+/** int32 [count, 4] for the attention kernels, from (start, length) pairs: within a batch queries and keys are the same rows. */
+export function selfAttentionSequences(pairs: Int32Array): Int32Array {
+  const sequences = new Int32Array(pairs.length * 2);
+  for (let i = 0; i < pairs.length; i += 2) {
+    const [start, length] = [pairs[i]!, pairs[i + 1]!];
+    sequences.set([start, length, start, length], i * 2);
+  }
+  return sequences;
+}
+
+function countTargets(targets: Int32Array): number {
+  let count = 0;
+  for (const target of targets) if (target >= 0) count++;
+  return count;
+}
+
+type ForwardResult = { losses: Tensor; routings: Routing[] };
+
+/** Losses f32 [tokens] of a packed batch, and the routing of each layer. While recording, gradients of scale · Σ losses. */
+export function forwardLoss(
+  execution: Execution,
+  model: Transformer,
+  batch: MicroBatch,
+  plan: RoutingPlan,
+  scale: number,
+): ForwardResult {
+  const { arena } = execution;
+  const sequences = selfAttentionSequences(batch.sequences);
+  const attend = new PackedAttention(execution, model.config, arena.integers(sequences, sequences.length / 4, 4));
+  const input = { tokens: arena.integers(batch.tokens), positions: arena.integers(batch.positions) };
+  const { hidden, routings } = model.forward(execution, input, attend, plan);
+  return { losses: linearCrossEntropy(execution, hidden, model.head, arena.integers(batch.targets), scale), routings };
+}
+
+/**
+ * Leaves the gradient of the whole step in the parameters: mean cross-entropy over the targets of all micro-batches together,
+ * and the router's losses averaged over micro-batches. It does not depend on how a batch is cut, up to rounding and routing.
+ */
+export function accumulateGradients(
+  execution: Execution,
+  model: Transformer,
+  batches: readonly MicroBatch[],
+  routing: RoutingSettings,
+  random: { seed: number; step: number },
+): Omit<StepResult, "gradientNorm" | "updated"> {
+  const targets = batches.reduce((sum, batch) => sum + countTargets(batch.targets), 0);
+  for (const parameter of model.parameters.values()) parameter.startGradient();
+  let lossSum = 0;
+  let [balanceLoss, zLoss] = [0, 0];
+  const layers: LayerRouting[] = [];
+  for (const [index, batch] of batches.entries()) {
+    const plan: RoutingPlan = {
+      ...routing,
+      balanceWeight: routing.balanceCoefficient / batches.length,
+      zWeight: routing.zCoefficient / batches.length,
+      seed: random.seed,
+      randomStream: ["step", random.step, "micro-batch", index],
+    };
+    const { result, tape } = execution.record(() =>
+      forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1)),
+    );
+    tape.runBackward();
+    lossSum += result.losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0);
+    for (const [layer, one] of result.routings.entries()) {
+      const [balance = 0, z = 0] = one.losses.toFloat32Array();
+      balanceLoss += balance / batches.length;
+      zLoss += z / batches.length;
+      layers[layer] = addRouting(layers[layer], one);
+    }
+    execution.arena.reset();
+  }
+  for (const parameter of model.parameters.values()) parameter.finishGradient();
+  const crossEntropy = lossSum / Math.max(targets, 1);
+  const totalLoss = crossEntropy + routing.balanceCoefficient * balanceLoss + routing.zCoefficient * zLoss;
+  return { crossEntropy, balanceLoss, zLoss, totalLoss, targets, layers };
+}
+
+function addRouting(sum: LayerRouting | undefined, routing: Routing): LayerRouting {
+  const load = Array.from(routing.load.toInt32Array(), (tokens, expert) => tokens + (sum?.load[expert] ?? 0));
+  const [slots = 0, overCapacity = 0, recycled = 0, dropped = 0] = routing.counts.toInt32Array();
+  return {
+    load,
+    slots: slots + (sum?.slots ?? 0),
+    overCapacity: overCapacity + (sum?.overCapacity ?? 0),
+    recycled: recycled + (sum?.recycled ?? 0),
+    dropped: dropped + (sum?.dropped ?? 0),
+  };
+}
+
+/** The scale that brings a gradient norm down to `limit`, as PyTorch's clip_grad_norm_ computes it. */
+export function clippingScale(norm: number, limit: number): number {
+  return Math.min(1, limit / (norm + 1e-6));
+}
+
+/**
+ * The one place where gradients reach the optimizer. A loss or a gradient that is not finite leaves weights and moments alone.
+ * @param rates learning rates of this step, for the dense parameters and for the specialised experts.
+ */
+export function trainStep(
+  execution: Execution,
+  model: Transformer,
+  optimizer: AdamW,
+  batches: readonly MicroBatch[],
+  settings: {
+    routing: RoutingSettings;
+    maxGradientNorm: number;
+    rates: { learningRate: number; expertLearningRate: number };
+    random: { seed: number; step: number };
+  },
+): StepResult {
+  const result = accumulateGradients(execution, model, batches, settings.routing, settings.random);
+  const gradientNorm = optimizer.gradientNorm(execution);
+  const updated = Number.isFinite(result.totalLoss) && Number.isFinite(gradientNorm);
+  if (updated) {
+    const gradientScale = clippingScale(gradientNorm, settings.maxGradientNorm);
+    optimizer.update(execution, { ...settings.rates, gradientScale });
+    model.pack(execution.pool, execution.computeType, "both");
+  }
+  execution.arena.reset();
+  return { ...result, gradientNorm, updated };
+}
