@@ -1,0 +1,141 @@
+/** What moe.c refuses, and that it touches nothing then. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { bytesOf, toMemoryI32 } from "../../../test/twins/support.ts";
+import type { Addressed } from "./declare.ts";
+import type { NativeMemory } from "./memory.ts";
+import {
+  combineBackward,
+  combineForward,
+  dispatchBackward,
+  dispatchForward,
+  routerBackward,
+  routerForward,
+  routerLosses,
+  routerSelect,
+  swigluBackward,
+  swigluForward,
+} from "./moe.ts";
+
+describe("arguments of moe.c", () => {
+  // Every array of the calls below is this one: a refusal must come before it is used.
+  const refuses = (run: (memory: NativeMemory) => void, what: string) => {
+    using memory = toMemoryI32([1, 0, 0, 0]);
+    const before = bytesOf(memory);
+    assert.throws(() => run(memory), { code: "KERNEL_FAILED" }, what);
+    assert.equal(bytesOf(memory), before, what);
+  };
+
+  /** Calls `kernel` with each of the bad values in place of a good one, and with each of its arrays missing. */
+  function refusesEach<Args extends Record<string, number | Addressed | null>>(
+    kernel: (args: Args) => void,
+    good: (memory: NativeMemory) => Args,
+    bad: Partial<Record<keyof Args, number[]>>,
+    optional: (keyof Args)[] = ["pool" as keyof Args],
+  ): void {
+    for (const [name, values] of Object.entries(bad) as [keyof Args, number[]][]) {
+      for (const value of values) {
+        refuses((memory) => kernel({ ...good(memory), [name]: value }), `${String(name)} = ${value}`);
+      }
+    }
+    using memory = toMemoryI32([1]);
+    for (const [name, value] of Object.entries(good(memory))) {
+      if (typeof value === "number" || optional.includes(name)) continue;
+      refuses((any) => kernel({ ...good(any), [name]: null }), `${name} missing`);
+    }
+  }
+
+  const codes = [-1, 2, 0.5, Number.NaN];
+  const counts = [-1, 2 ** 31, 2 ** 53, 1.5];
+
+  it("of SwiGLU", () => {
+    const forward = (any: NativeMemory) => ({
+      pool: null,
+      dtype: 0,
+      gateUp: any,
+      h: any,
+      rows: 1,
+      width: 1,
+      rowsLimit: null,
+    });
+    const backward = (any: NativeMemory) => {
+      const { h: dh, ...rest } = forward(any);
+      return { ...rest, dh, dgateUp: any };
+    };
+    const optional = ["pool", "rowsLimit"] as ("pool" | "rowsLimit")[];
+    refusesEach(swigluForward, forward, { dtype: codes, rows: counts, width: [0] }, optional);
+    refusesEach(swigluBackward, backward, { dtype: codes, rows: counts, width: [0] }, optional);
+    for (const limit of [-1, 2]) {
+      using rowsLimit = toMemoryI32([limit]);
+      refuses((any) => swigluForward({ ...forward(any), rowsLimit }), `a limit of ${limit} on one row`);
+    }
+  });
+
+  it("of the router", () => {
+    const sizes = { tokens: 1, hidden: 1, experts: 1 };
+    const forward = (any: NativeMemory) => ({ x: any, weight: any, probabilities: any, logSumExp: any });
+    const bad = { dtype: codes, tokens: counts, hidden: [0, 16_385], experts: [0, 1025] };
+    refusesEach(routerForward, (any) => ({ pool: null, dtype: 0, ...forward(any), ...sizes }), bad);
+    const choice = (any: NativeMemory) => ({ dgates: any, selected: any, assigned: any, load: any });
+    const results = (any: NativeMemory) => ({ dx: any, weightGradient: any, scratch: any });
+    const numbers = { dtype: 0, ...sizes, k: 1, balanceWeight: 0, zWeight: 0 };
+    refusesEach(
+      routerBackward,
+      (any) => ({ pool: null, ...forward(any), ...choice(any), ...results(any), ...numbers }),
+      { ...bad, hidden: [0], tokens: [0, ...counts], k: [0, 2], balanceWeight: [Number.NaN], zWeight: [Number.NaN] },
+    );
+    refusesEach(
+      routerLosses,
+      (any) => ({
+        pool: null,
+        probabilities: any,
+        logSumExp: any,
+        load: any,
+        losses: any,
+        scratch: any,
+        tokens: 1,
+        experts: 1,
+      }),
+      { tokens: [0, ...counts], experts: [0, 1025] },
+    );
+  });
+
+  it("of the choice of experts", () => {
+    const outputs = (any: NativeMemory) => ({ selected: any, assigned: any, gates: any, offsets: any, rowOf: any });
+    const more = (any: NativeMemory) => ({ slotAt: any, load: any, counts: any, scratch: any, probabilities: any });
+    const numbers = { tokens: 1, experts: 1, k: 1, mode: 0, capacity: 1, key0: 0, key1: 0 };
+    refusesEach(routerSelect, (any) => ({ ...outputs(any), ...more(any), ...numbers }), {
+      ...{ tokens: counts, experts: [0, 1025], k: [0, 2], mode: [-1, 3], capacity: [-1], key0: [0.5], key1: [2 ** 31] },
+    });
+  });
+
+  it("of dispatch and combine", () => {
+    const numbers = { dtype: 0, tokens: 1, columns: 1, k: 1 };
+    const bad = { dtype: codes, columns: [0], k: [0] };
+    const gather = (any: NativeMemory) => ({ pool: null, x: any, slotAt: any, rowCount: any, rows: any, ...numbers });
+    refusesEach(dispatchForward, gather, { ...bad, tokens: [0] });
+    for (const count of [-1, 2]) {
+      using rowCount = toMemoryI32([count]);
+      refuses((any) => dispatchForward({ ...gather(any), rowCount }), `${count} rows of one slot`);
+    }
+    const scatter = (any: NativeMemory) => ({ pool: null, drows: any, rowOf: any, dx: any, accumulate: 0, ...numbers });
+    refusesEach(dispatchBackward, scatter, { ...bad, tokens: counts });
+    const mix = (any: NativeMemory) => ({ pool: null, rows: any, rowOf: any, gates: any, ...numbers });
+    refusesEach(combineForward, (any) => ({ ...mix(any), base: any, out: any }), { ...bad, tokens: counts });
+    refusesEach(combineBackward, (any) => ({ ...mix(any), dout: any, drows: any, dgates: any }), {
+      ...bad,
+      tokens: counts,
+    });
+  });
+
+  it("that ask for no work are no error", () => {
+    using memory = toMemoryI32([0]);
+    using rowCount = toMemoryI32([0]);
+    const numbers = { pool: null, dtype: 0, tokens: 0, columns: 1, k: 1 };
+    dispatchForward({ ...numbers, x: memory, slotAt: memory, rowCount, rows: memory });
+    dispatchBackward({ ...numbers, drows: memory, rowOf: memory, dx: memory, accumulate: 0 });
+    combineForward({ ...numbers, base: memory, rows: memory, rowOf: memory, gates: memory, out: memory });
+    swigluForward({ pool: null, dtype: 0, gateUp: memory, h: memory, rows: 0, width: 1, rowsLimit: null });
+    assert.equal(bytesOf(memory), "00000000");
+  });
+});
