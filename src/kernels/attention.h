@@ -1,0 +1,200 @@
+/*
+ * What the two ways of computing attention (attention.c on vectors, attention_amx.c on tiles) share.
+ *
+ * Both lay scores out transposed: sixteen rows of queries are the sixteen lanes of a vector and keys go down. A maximum, a
+ * sum or a scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is
+ * a query with one of the query heads of the KV head: row r of a sequence is query r / group, head r % group of the
+ * group, so the heads of a group share keys and values and causality cuts their tile at nearly one place.
+ */
+#ifndef ROOKERY_ATTENTION_H
+#define ROOKERY_ATTENTION_H
+
+#include "rookery.h"
+#include "threads.h"
+#include "vector.h"
+
+#define KEY_BLOCK ROOKERY_KEY_BLOCK
+#define LOG2_E 1.44269504088896341f
+#define LN_2 0.693147180559945309f
+#define KEY_PADDING 32 /* keys of a sequence are padded to this in the scratch of the way back */
+
+typedef struct { int32_t query_row, queries, key_row, keys; } attention_sequence;
+
+typedef struct {
+  int is_bf16, accumulate, accumulate_kv;
+  const char *q, *k, *v, *dout;
+  char *out, *dq, *dk, *dv;
+  float *log_sum_exp;
+  const attention_sequence *sequences;
+  size_t count, heads, kv_heads, group, head_dim;
+  float scale;
+  int32_t *first_task;  /* [count] tasks of one KV head before a sequence; on the way back: padded keys before it */
+  char *thread_scratch; /* [threads, thread_bytes] */
+  size_t thread_bytes;
+  char *shared_scratch; /* backward: sums of dk and dv of every task */
+} attention;
+
+/* Sixteen rows of queries. Lanes past the last row hold zeros and stand at position -1. */
+typedef struct {
+  size_t row, lanes;
+  i32x16 position;
+  int32_t least_position, most_position;
+} lane_tile;
+
+static inline size_t round_up_to(size_t a, size_t b) { return (a + b - 1) / b * b; }
+static inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
+
+INLINE f32x16 load_part(const void *p, size_t i, size_t left, int is_bf16) {
+  return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
+}
+INLINE void store_part(void *p, size_t i, size_t left, f32x16 v, int is_bf16) {
+  if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
+}
+
+/* Number of head vector of a row of queries, counted through [query rows, heads]. */
+static inline size_t head_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t row) {
+  return ((size_t)s->query_row + row / a->group) * a->heads + kv_head * a->group + row % a->group;
+}
+/* Number of the head vector of a key, counted through [key rows, kv_heads]. */
+static inline size_t key_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t key) {
+  return ((size_t)s->key_row + key) * a->kv_heads + kv_head;
+}
+
+static inline lane_tile make_lane_tile(const attention *a, const attention_sequence *s, size_t row, size_t end) {
+  lane_tile t = {.row = row, .lanes = smaller_of(LANES, end - row)};
+  int32_t before = s->keys - s->queries;
+  for (size_t lane = 0; lane < LANES; lane++) {
+    t.position[lane] = lane < t.lanes ? before + (int32_t)((row + lane) / a->group) : -1;
+  }
+  t.least_position = t.position[0];
+  t.most_position = t.position[t.lanes - 1];
+  return t;
+}
+
+/* Of the keys from `first` on, how many of a block the tile's last row sees. */
+static inline size_t keys_seen(const lane_tile *t, size_t first) {
+  if (t->most_position < (int32_t)first) return 0;
+  return smaller_of(KEY_BLOCK, (size_t)t->most_position + 1 - first);
+}
+static inline int some_lane_sees_less(const lane_tile *t, size_t first, size_t keys) {
+  return t->least_position < (int32_t)(first + keys) - 1;
+}
+INLINE i32x16 lanes_that_see(const lane_tile *t, size_t key) {
+  return (i32x16)(t->position >= (i32x16){0} + (int32_t)key);
+}
+
+/* The last sequence whose first task is not after `task`, among those that have any. */
+static inline size_t sequence_of_task(const int32_t *first_task, size_t count, int32_t task) {
+  size_t low = 0, high = count;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    if (first_task[middle] <= task) low = middle; else high = middle;
+  }
+  return low;
+}
+
+/*
+ * 2^t for t up to 127; under 2^-126 it is 0, NaN stays NaN. `precise`: about 1 ulp of f32, else to 3e-6,
+ * for what is rounded to bf16 afterwards. 2^0 is exactly 1 in both.
+ */
+INLINE f32x16 exp2_16(f32x16 t, int precise) {
+#if defined(__AVX512F__)
+  f32x16 n = (f32x16)_mm512_roundscale_ps((__m512)t, 8);
+#else
+  f32x16 magic = splat(12582912.0f);
+  f32x16 bounded = max16(splat(-200.0f), t);
+  f32x16 n = (bounded + magic) - magic;
+#endif
+  f32x16 r = t - n, p;
+  if (precise) {
+    p = splat(1.5403530393381610e-4f);
+    p = fma16(p, r, splat(1.3333558146428443e-3f));
+    p = fma16(p, r, splat(9.6181291076284772e-3f));
+    p = fma16(p, r, splat(5.5504108664821580e-2f));
+    p = fma16(p, r, splat(2.4022650695910071e-1f));
+    p = fma16(p, r, splat(6.9314718055994531e-1f));
+  } else {
+    p = splat(9.582853615e-3f);
+    p = fma16(p, r, splat(5.590643335e-2f));
+    p = fma16(p, r, splat(2.402409865e-1f));
+    p = fma16(p, r, splat(6.931241924e-1f));
+  }
+  p = fma16(p, r, splat(1.0f));
+#if defined(__AVX512F__)
+  __mmask16 normal = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
+  return (f32x16)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);
+#else
+  i32x16 k = __builtin_convertvector(n, i32x16);
+  f32x16 result = p * (f32x16)((k + 127) << 23);
+  result = select(t < splat(-126.0f), splat(0.0f), result);
+  return select(t != t, t, result);
+#endif
+}
+
+/* What the way back needs of a tile's rows: log_sum_exp in base 2, and delta = dout . out. */
+INLINE void row_statistics(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
+                           float *log2_sum, float *delta, int is_bf16) {
+  store_f32(log2_sum, splat(0));
+  store_f32(delta, splat(0));
+  for (size_t lane = 0; lane < t->lanes; lane++) {
+    size_t vector = head_vector(a, s, kv_head, t->row + lane), at = vector * a->head_dim * (is_bf16 ? 2 : 4);
+    f32x16 sum = splat(0);
+    for (size_t d = 0; d < a->head_dim; d += LANES) {
+      size_t left = a->head_dim - d;
+      sum = fma16(load_part(a->dout + at, d, left, is_bf16), load_part(a->out + at, d, left, is_bf16), sum);
+    }
+    delta[lane] = sum16(sum);
+    log2_sum[lane] = a->log_sum_exp[vector] * LOG2_E;
+  }
+}
+
+/* The part of the shared scratch that belongs to a sequence and KV head: `key_bytes` for each of its keys, padded. */
+static inline char *key_scratch(const attention *a, size_t number, size_t kv_head, size_t key_bytes) {
+  size_t before = (size_t)a->first_task[number], padded = round_up_to((size_t)a->sequences[number].keys, KEY_PADDING);
+  return a->shared_scratch + (before * a->kv_heads + kv_head * padded) * key_bytes;
+}
+
+/* Rounds the sums f32 [keys][stride] of a KV head to dk or dv. */
+INLINE void store_key_sums(const attention *a, const attention_sequence *s, size_t kv_head, const float *sums,
+                           size_t stride, char *to, int is_bf16) {
+  for (size_t key = 0; key < (size_t)s->keys; key++) {
+    char *row = to + key_vector(a, s, kv_head, key) * a->head_dim * (is_bf16 ? 2 : 4);
+    for (size_t d = 0; d < a->head_dim; d += LANES) {
+      f32x16 x = load_f32(sums + key * stride + d);
+      if (a->accumulate_kv) x += load_part(row, d, a->head_dim - d, is_bf16);
+      store_part(row, d, a->head_dim - d, x, is_bf16);
+    }
+  }
+}
+
+/* Sixteen vectors as a matrix, transposed in place. */
+INLINE void transpose16(f32x16 r[LANES]) {
+#if defined(__AVX512F__)
+  __m512 t[16], u[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps((__m512)r[i], (__m512)r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps((__m512)r[i], (__m512)r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int h = 0; h < 2; h++) {
+      u[i + 2 * h] = (__m512)_mm512_unpacklo_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
+      u[i + 2 * h + 1] = (__m512)_mm512_unpackhi_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
+    }
+  }
+  for (int c = 0; c < 4; c++) {
+    __m512 even01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88), odd01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
+    __m512 even23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88), odd23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
+    r[c] = (f32x16)_mm512_shuffle_f32x4(even01, even23, 0x88);
+    r[4 + c] = (f32x16)_mm512_shuffle_f32x4(odd01, odd23, 0x88);
+    r[8 + c] = (f32x16)_mm512_shuffle_f32x4(even01, even23, 0xdd);
+    r[12 + c] = (f32x16)_mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+  }
+#else
+  float from[LANES][LANES], to[LANES][LANES];
+  memcpy(from, r, sizeof from);
+  for (int i = 0; i < LANES; i++) for (int j = 0; j < LANES; j++) to[j][i] = from[i][j];
+  memcpy(r, to, sizeof to);
+#endif
+}
+
+#endif

@@ -1,0 +1,78 @@
+/** Causal attention of packed sequences, with KV heads shared by groups of query heads. */
+import { byteCount, kernel } from "./declare.ts";
+
+export const attentionForwardScratchBytes = byteCount("rookery_attention_forward_scratch_bytes", {
+  dtype: "int",
+  keyRows: "size",
+  kvHeads: "size",
+  headDim: "size",
+  count: "size",
+  threads: "int",
+});
+
+/**
+ * out = softmax(scale · q kᵀ) v, each sequence with itself. q, out `dtype` [queryRows, heads, headDim], k, v `dtype`
+ * [keyRows, kvHeads, headDim]; sequences int32 [count, 4] = {query row, queries, key row, keys}, the last query of a
+ * sequence standing at its last key. logSumExp f32 [queryRows, heads] (nats) is kept for the way back, null where
+ * nobody needs it. Rows of no sequence are neither read nor written. A query's bits do not depend on how it is packed.
+ * Scratch is for at least the threads of `pool`; null is the calling thread alone.
+ * @throws RookeryError KERNEL_FAILED if a sequence leaves its rows, or has more queries than keys.
+ */
+export const attentionForward = kernel("rookery_attention_forward", {
+  pool: "memory",
+  dtype: "int",
+  q: "memory",
+  k: "memory",
+  v: "memory",
+  sequences: "memory",
+  count: "size",
+  out: "memory",
+  logSumExp: "memory",
+  queryRows: "size",
+  keyRows: "size",
+  heads: "size",
+  kvHeads: "size",
+  headDim: "size",
+  scale: "float",
+  scratch: "memory",
+});
+
+export const attentionBackwardScratchBytes = byteCount("rookery_attention_backward_scratch_bytes", {
+  dtype: "int",
+  queryRows: "size",
+  keyRows: "size",
+  heads: "size",
+  kvHeads: "size",
+  headDim: "size",
+  count: "size",
+  threads: "int",
+});
+
+/**
+ * Gradients of attentionForward: dq `dtype` [queryRows, heads, headDim] (+)= by `accumulate`, dk and dv `dtype`
+ * [keyRows, kvHeads, headDim] (+)= by `accumulateKv`. out and logSumExp are the forward's. Sequences may not share rows.
+ */
+export const attentionBackward = kernel("rookery_attention_backward", {
+  pool: "memory",
+  dtype: "int",
+  dout: "memory",
+  q: "memory",
+  k: "memory",
+  v: "memory",
+  out: "memory",
+  logSumExp: "memory",
+  sequences: "memory",
+  count: "size",
+  dq: "memory",
+  dk: "memory",
+  dv: "memory",
+  queryRows: "size",
+  keyRows: "size",
+  heads: "size",
+  kvHeads: "size",
+  headDim: "size",
+  scale: "float",
+  accumulate: "int",
+  accumulateKv: "int",
+  scratch: "memory",
+});
