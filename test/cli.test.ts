@@ -219,7 +219,10 @@ test("bin/rookery.js says in one line that Node is too old, and how to mend it",
   const old = `data:text/javascript,Object.defineProperty(process, "versions", { value: { node: "20.1.0" } })`;
   const clone = start(bin, ["--version"], ["--import", old]);
   assert.equal(clone.status, exitCodes.userMistake);
-  assert.match(clone.stderr, /^rookery: needs Node 24 or newer, found 20\.1\.0; run `npm ci` once, then `npx rookery` .*\n$/);
+  assert.match(
+    clone.stderr,
+    /^rookery: needs Node 24 or newer, found 20\.1\.0; run `npm ci` once, then `npx rookery` .*\n$/,
+  );
   mkdirSync(join(folder, "package", "bin"), { recursive: true });
   cpSync(bin, join(folder, "package", "bin", "rookery.mjs"));
   const installed = start(join(folder, "package", "bin", "rookery.mjs"), [], ["--import", old]);
