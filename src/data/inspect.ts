@@ -30,7 +30,7 @@ export type InspectOptions = {
   encoder?: { encodeBatch(texts: string[]): Promise<ArrayLike<number>[]> } | undefined;
 };
 
-const BATCH_CHARACTERS = 4 * 1024 * 1024;
+const BATCH_CHARACTERS = 1024 * 1024;
 
 function addCounts<Key extends string>(into: Partial<Record<Key, number>>, counts: Partial<Record<Key, number>>): void {
   for (const [key, value] of Object.entries(counts) as [Key, number][]) into[key] = (into[key] ?? 0) + value;

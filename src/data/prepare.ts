@@ -196,8 +196,8 @@ async function makeDataset(
   return Dataset.open(folder);
 }
 
-/** Documents wait until there are this many characters, so that the tokenizer can use all cores. */
-const BATCH_CHARACTERS = 4 * 1024 * 1024;
+/** Documents wait until there are this many characters: enough for all cores, few enough for progress to be seen. */
+const BATCH_CHARACTERS = 1024 * 1024;
 
 async function writeDataset(
   folder: string,
