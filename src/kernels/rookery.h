@@ -194,4 +194,9 @@ ROOKERY_API int32_t rookery_adamw(uintptr_t pool, uintptr_t weight, uintptr_t gr
 ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t source, int32_t destination_dtype,
                                  uintptr_t destination, size_t count, float scale, int32_t accumulate);
 
+/* ---- peak.c ---- */
+/* Multiplies from registers alone, `rounds` times on each of `threads` threads; scratch: 1 KiB a thread. FLOPs that is. */
+ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t threads);
+ROOKERY_API int32_t rookery_peak_run(uintptr_t pool, int32_t dtype, size_t rounds, int32_t threads, uintptr_t scratch);
+
 #endif

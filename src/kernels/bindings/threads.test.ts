@@ -25,7 +25,9 @@ test("thousands of small jobs: each task is done exactly once", () => {
     };
     for (let job = 0; job < 600 * (blocks + 1); job++) axpy({ ...call, count: (job % (blocks + 1)) * block });
     for (let i = 0; i < blocks; i++) expected.fill(600 * (blocks - i), i * block, (i + 1) * block);
-    assert.deepEqual(fromMemory(total, blocks * block), expected, `${threads} threads`);
+    // not deepEqual: its report of a difference between arrays of this size takes all memory there is
+    const differs = fromMemory(total, blocks * block).findIndex((value, i) => value !== expected[i]);
+    assert.equal(differs, -1, `${threads} threads`);
   }
 });
 

@@ -1,0 +1,29 @@
+import { byteCount, dtypeCodes, kernel } from "./declare.ts";
+import { NativeMemory } from "./memory.ts";
+import type { ThreadPool } from "./threads.ts";
+
+const peakFlops = byteCount("rookery_peak_flops", { dtype: "int", rounds: "size", threads: "int" });
+const peakRun = kernel("rookery_peak_run", {
+  pool: "memory",
+  dtype: "int",
+  rounds: "size",
+  threads: "int",
+  scratch: "memory",
+});
+
+/**
+ * FLOPs a second that the pool's threads reach from registers alone, the best of several short rounds: the measure for
+ * "share of peak". It moves with the machine, so it belongs to the run in which it was measured.
+ */
+export function measurePeakFlops(pool: ThreadPool, computeType: keyof typeof dtypeCodes): number {
+  const { threads } = pool;
+  using scratch = new NativeMemory(1024 * threads);
+  const call = { dtype: dtypeCodes[computeType], rounds: 50_000, threads };
+  let best = 0;
+  for (let round = 0; round < 8; round++) {
+    const start = performance.now();
+    peakRun({ pool, scratch, ...call });
+    best = Math.max(best, peakFlops(call) / ((performance.now() - start) / 1000));
+  }
+  return best;
+}
