@@ -74,7 +74,15 @@ export function fileError(error: unknown, filePath: string, action: "read" | "wr
     "check the path and the disk",
   ];
   const code: ErrorCode = action === "write" ? "FILE_UNWRITABLE" : "FILE_UNREADABLE";
-  return new RookeryError(code, `cannot ${action} ${filePath}: ${what}`, hint, { cause: error });
+  return new RookeryError(code, `cannot ${action} ${asItWillBe(filePath)}: ${what}`, hint, { cause: error });
+}
+
+/** A path inside something still being written, under the name that it is to have: the hidden name tells a user nothing. */
+function asItWillBe(filePath: string): string {
+  return filePath
+    .split(path.sep)
+    .map((part) => temporaryOwner(part)?.finalName ?? part)
+    .join(path.sep);
 }
 
 function attempt<Result>(filePath: string, action: "read" | "write", work: () => Result): Result {
