@@ -1,5 +1,6 @@
 /*
- * Causal attention on vectors of f32, for both dtypes on every level. Keys go by in blocks from position 0 under an online softmax; the way back recomputes
+ * Causal attention on vectors of f32, for both dtypes on every level, and the entry points (bf16 goes to attention_amx.c
+ * where there are tiles). Keys go by in blocks from position 0 under an online softmax; the way back recomputes
  * the probabilities from log_sum_exp, as in FlashAttention-2 (Dao 2023, arXiv 2307.08691), with one task a sequence and
  * KV head, so that no two tasks add to one place.
  */
@@ -101,22 +102,6 @@ INLINE void load_lanes(const attention *a, const attention_sequence *s, size_t k
   }
 }
 
-/* to = (to +) lanes * scale, as rows again. */
-INLINE void store_lanes(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
-                        const float *lanes, f32x16 scale, char *to, int accumulate, int is_bf16) {
-  for (size_t d = 0; d < a->head_dim; d += LANES) {
-    f32x16 r[LANES];
-    for (size_t i = 0; i < LANES; i++) r[i] = load_f32(lanes + (d + i) * LANES) * scale;
-    transpose16(r);
-    for (size_t lane = 0; lane < t->lanes; lane++) {
-      void *row = to + head_vector(a, s, kv_head, t->row + lane) * a->head_dim * (is_bf16 ? 2 : 4);
-      f32x16 x = r[lane];
-      if (accumulate) x += load_part(row, d, a->head_dim - d, is_bf16);
-      store_part(row, d, a->head_dim - d, x, is_bf16);
-    }
-  }
-}
-
 /* ---- forward ---- */
 
 static size_t forward_thread_bytes(size_t head_dim) {
@@ -188,12 +173,7 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   for (size_t i = 0; i < count; i++) {
     f32x16 total = load_f32(sum + i * LANES);
     store_lanes(a, s, kv_head, &tiles[i], out + i * tile_floats, splat(1) / total, a->out, 0, is_bf16);
-    if (a->log_sum_exp) {
-      f32x16 log_sum_exp = fma16(load_f32(maximum + i * LANES), splat(LN_2), log16(total));
-      for (size_t lane = 0; lane < tiles[i].lanes; lane++) {
-        a->log_sum_exp[head_vector(a, s, kv_head, tiles[i].row + lane)] = log_sum_exp[lane];
-      }
-    }
+    store_log_sum_exp(a, s, kv_head, &tiles[i], load_f32(maximum + i * LANES), total);
   }
 }
 
@@ -298,7 +278,15 @@ typedef struct {
 } attention_way;
 
 static attention_way way_of(int32_t dtype, size_t head_dim) {
+#ifdef ROOKERY_AMX
+  if (dtype == ROOKERY_BF16 && head_dim <= ATTENTION_AMX_MAX_HEAD_DIM) {
+    return (attention_way){attention_amx_task_rows(), attention_amx_forward_thread_bytes(head_dim),
+                           attention_amx_backward_thread_bytes(head_dim), attention_amx_key_bytes(head_dim),
+                           attention_amx_forward_task, attention_amx_backward_task};
+  }
+#else
   (void)dtype;
+#endif
   return (attention_way){TASK_ROWS, forward_thread_bytes(head_dim), backward_thread_bytes(head_dim),
                          key_bytes_of(head_dim), forward_task, backward_task};
 }

@@ -197,4 +197,39 @@ INLINE void transpose16(f32x16 r[LANES]) {
 #endif
 }
 
+/* to = (to +) lanes * scale, as rows again. */
+INLINE void store_lanes(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
+                        const float *lanes, f32x16 scale, char *to, int accumulate, int is_bf16) {
+  for (size_t d = 0; d < a->head_dim; d += LANES) {
+    f32x16 r[LANES];
+    for (size_t i = 0; i < LANES; i++) r[i] = load_f32(lanes + (d + i) * LANES) * scale;
+    transpose16(r);
+    for (size_t lane = 0; lane < t->lanes; lane++) {
+      void *row = to + head_vector(a, s, kv_head, t->row + lane) * a->head_dim * (is_bf16 ? 2 : 4);
+      f32x16 x = r[lane];
+      if (accumulate) x += load_part(row, d, a->head_dim - d, is_bf16);
+      store_part(row, d, a->head_dim - d, x, is_bf16);
+    }
+  }
+}
+
+/* Keeps the logarithm (base e) of the sums: `maximum` is in base 2. */
+static inline void store_log_sum_exp(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
+                                     f32x16 maximum, f32x16 sum) {
+  if (!a->log_sum_exp) return;
+  f32x16 value = fma16(maximum, splat(LN_2), log16(sum));
+  for (size_t lane = 0; lane < t->lanes; lane++) a->log_sum_exp[head_vector(a, s, kv_head, t->row + lane)] = value[lane];
+}
+
+/* ---- attention_amx.c ---- */
+
+#define ATTENTION_AMX_MAX_HEAD_DIM 256
+size_t attention_amx_forward_thread_bytes(size_t head_dim);
+size_t attention_amx_backward_thread_bytes(size_t head_dim);
+/* Bytes of shared scratch that one padded key of one KV head takes on the way back. */
+size_t attention_amx_key_bytes(size_t head_dim);
+size_t attention_amx_task_rows(void);
+void attention_amx_forward_task(void *context, int32_t task, int32_t thread);
+void attention_amx_backward_task(void *context, int32_t task, int32_t thread);
+
 #endif
