@@ -21,7 +21,11 @@ after(() => rmSync(folder, { recursive: true }));
 
 /** The names that the package exports, an entry point each. A name leaves this list only with a new major version. */
 const exportedNames: Record<string, string[]> = {
-  ".": ["RookeryError", "errorCodes", "exitCodes", "rookeryVersion"],
+  ".": [
+    ...["RookeryError", "errorCodes", "exitCodes", "rookeryVersion"],
+    ...["account", "modelConfigSchema", "presets"],
+    ...["dataOptionsSchema", "inspectData", "Tokenizer"],
+  ],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };
@@ -67,7 +71,8 @@ test("the package holds what runs, and nothing else", () => {
 
 test("the installed command runs, and finds the sources of its kernels", () => {
   assert.match(rookery("--help"), /Usage: rookery/);
-  assert.match(rookery("config", "schema", "doctor"), /"\$schema"/);
+  const info = JSON.parse(rookery("info", "hunyuan-large", "--json")) as { parameters: { total: number } };
+  assert.equal((info.parameters.total / 1e9).toFixed(1), "388.7");
   const doctor = spawnSync(process.execPath, [join(installed, "bin", "rookery.js"), "doctor", "--json"], {
     cwd: folder,
     encoding: "utf8",
@@ -88,18 +93,17 @@ test("exactly the listed names are exported", () => {
 
 test("a program that imports the package type-checks under nodenext", () => {
   const program = `
-    import { errorCodes, RookeryError, rookeryVersion, type CommandContext, type ErrorCode } from "rookery";
+    import { account, errorCodes, presets, RookeryError, Tokenizer, type CommandContext, type ErrorCode } from "rookery";
 
     const context: CommandContext = { onEvent: (event) => { if (event.type === "warning") report(event.message); } };
     function report(text: string): void {
-      const error = new RookeryError("INVALID_OPTION", text, "mend it");
-      const code: ErrorCode = error.code;
-      const meaning: string = errorCodes[code];
-      console.log(rookeryVersion, meaning, error.exitCode);
+      const code: ErrorCode = new RookeryError("INVALID_OPTION", text, "mend it").code;
+      console.log(errorCodes[code], account(presets.nano).parameters.activated);
     }
     context.onEvent?.({ type: "warning", message: "mind" });
+    const tokenizer: Promise<Tokenizer> = Tokenizer.load("folder");
     // @ts-expect-error there is no such code
-    new RookeryError("NO_SUCH_CODE", "", "");
+    new RookeryError("NO_SUCH_CODE", "", tokenizer);
   `;
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   writeFileSync(join(folder, "program.ts"), program);

@@ -16,9 +16,29 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/doctor.ts"),
   },
   {
+    name: "info",
+    summary: "what a model costs: parameters, FLOPs a token, KV cache, memory to train and to serve",
+    load: () => import("./commands/info.ts"),
+  },
+  {
     name: "data inspect",
     summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
     load: () => import("./commands/data-inspect.ts"),
+  },
+  {
+    name: "tokenizer train",
+    summary: "train a byte-level BPE tokenizer on texts",
+    load: () => import("./commands/tokenizer-train.ts"),
+  },
+  {
+    name: "tokenizer encode",
+    summary: "turn a text into token ids",
+    load: () => import("./commands/tokenizer-encode.ts"),
+  },
+  {
+    name: "tokenizer decode",
+    summary: "turn token ids into text",
+    load: () => import("./commands/tokenizer-decode.ts"),
   },
   {
     name: "config schema",

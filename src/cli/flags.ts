@@ -96,7 +96,10 @@ export function parseWords(
       nameKey: (key) => `--set ${key}`,
     });
   }
-  const nameKey = (key: string) => (positionals.includes(key) ? positionalName(key, schema) : `--${toFlagName(key)}`);
+  const nameKey = (key: string) => {
+    if (positionals.includes(key)) return positionalName(key, schema);
+    return key.includes(".") ? `--set ${key}` : `--${toFlagName(key)}`;
+  };
   parsed.layers.push({ name: "flags", values: flagValues, areStrings: true, nameKey });
   return parsed;
 }
