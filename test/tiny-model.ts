@@ -12,7 +12,7 @@ import { Tokenizer } from "../src/text/tokenizer.ts";
 export const tinyConfig: ModelConfig = {
   ...presets.nano,
   vocabularySize: 307,
-  hiddenSize: 48,
+  hiddenSize: 96,
   intermediateSize: 40,
   numHiddenLayers: 5,
   numAttentionHeads: 4,

@@ -21,6 +21,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/info.ts"),
   },
   {
+    name: "sample",
+    summary: "let a model write on from a prompt",
+    load: () => import("./commands/sample.ts"),
+  },
+  {
     name: "data inspect",
     summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
     load: () => import("./commands/data-inspect.ts"),
