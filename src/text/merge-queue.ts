@@ -21,13 +21,12 @@ export class MergeQueue {
   #heap = new Int32Array(1 << 12);
   #heapSize = 0;
   // Places of all entries, in entry order.
-  #positions: Int32Array;
+  #positions = new Int32Array(1 << 12);
   #positionsEnd = 0;
   #livePositions = 0;
 
-  constructor(pairs: PairTable, expectedPositions: number) {
+  constructor(pairs: PairTable) {
     this.#pairs = pairs;
-    this.#positions = new Int32Array(Math.max(1024, expectedPositions));
   }
 
   /** The array that `start` and `length` of an entry point into; valid until the next `reserve`. */
@@ -118,10 +117,10 @@ export class MergeQueue {
     this.#heap[index] = entry;
   }
 
-  /** Closes the gaps that merged pairs left; grows only when that does not free half. */
+  /** Closes the gaps that merged pairs left; grows only when that frees less than a fifth. */
   #makeRoom(length: number): void {
-    const needed = this.#livePositions + length;
-    const target = needed * 2 > this.#positions.length ? new Int32Array(needed * 2) : this.#positions;
+    const comfortable = Math.ceil((this.#livePositions + length) * 1.25);
+    const target = comfortable > this.#positions.length ? new Int32Array(comfortable) : this.#positions;
     let end = 0;
     for (let entry = 0; entry < this.#numEntries; entry++) {
       const size = this.#lengthOf[entry]!;
