@@ -11,6 +11,11 @@ export type CommandEntry = {
 /** Every command, in the order of the help. To add one: a file under `commands/`, and a line here. */
 export const commandTable: readonly CommandEntry[] = [
   {
+    name: "train",
+    summary: "train a mixture of experts on texts, or go on with a run",
+    load: () => import("./commands/train.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

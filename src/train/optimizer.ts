@@ -46,6 +46,15 @@ export class AdamW implements Disposable {
     this.#steps = steps;
   }
 
+  /** Back to the state before the first update. */
+  reset(): void {
+    this.#steps = 0;
+    for (const { m, v } of this.#states) {
+      m.zero();
+      v.zero();
+    }
+  }
+
   /** The 2-norm of all gradients together. Not finite if any gradient is not. */
   gradientNorm(execution: Execution): number {
     using squares = execution.arena.borrow("f32", this.#states.length);

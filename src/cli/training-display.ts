@@ -1,0 +1,40 @@
+/** How a training run looks while it goes on: one line that says how it learns, how fast, and how evenly its experts work. */
+import type { RookeryEvent } from "../base/events.ts";
+import type { TrainingEvent } from "../train/events.ts";
+import type { Display } from "./progress.ts";
+import { formatDuration, shortNumber } from "./text.ts";
+
+export type TrainingOnlyEvent = Exclude<TrainingEvent, RookeryEvent>;
+
+const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+
+/** Draws steps as a status line, measurements and checkpoints as lines that stay. */
+export function showTraining(display: Display): (event: TrainingOnlyEvent) => void {
+  let smoothed: { loss: number; speed: number } | undefined;
+  return (event) => {
+    if (event.type === "evaluation") {
+      display.print(
+        `step ${event.step}: held-out text ${event.bitsPerByte.toFixed(4)} bits per byte (loss ${event.crossEntropy.toFixed(4)})`,
+      );
+    } else if (event.type === "checkpoint") {
+      display.print(`step ${event.step}: saved ${event.path}`, "quiet");
+    } else {
+      const { step, steps, crossEntropy, tokensPerSecond } = event;
+      smoothed = {
+        loss: smoothed ? 0.9 * smoothed.loss + 0.1 * crossEntropy : crossEntropy,
+        speed: smoothed ? 0.9 * smoothed.speed + 0.1 * tokensPerSecond : tokensPerSecond,
+      };
+      const parts = [
+        `step ${step}/${steps}`,
+        `loss ${smoothed.loss.toFixed(3)}`,
+        `${shortNumber(smoothed.speed)} tokens/s (${percent(event.shareOfPeak)} of peak)`,
+        `gradient ${event.gradientNorm.toFixed(2)}`,
+        `busiest expert ${event.maxLoad.toFixed(2)}×`,
+        `recycled ${percent(event.recycledShare)}`,
+        `${formatDuration(event.secondsLeft)} to go`,
+      ];
+      if (event.droppedShare > 0) parts.splice(6, 0, `dropped ${percent(event.droppedShare)}`);
+      display.status(parts.join("  "), step === steps);
+    }
+  };
+}

@@ -1,0 +1,71 @@
+/** The README.md of a trained model: what it is, what it was trained on, how good it is, and the command that made it. */
+import { rookeryVersion } from "../base/version.ts";
+import type { Dataset } from "../data/dataset.ts";
+import { account } from "../model/accounting.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { TrainOptions } from "./options.ts";
+
+export type ModelCardFacts = {
+  name: string;
+  config: ModelConfig;
+  options: TrainOptions;
+  dataset: Dataset;
+  steps: number;
+  tokens: number;
+  evaluation: Evaluation | undefined;
+};
+
+const millions = (count: number) => `${(count / 1e6).toFixed(1)}M`;
+
+/** Text that cannot end a table's cell or start markup. */
+const plain = (text: string) => text.replace(/[\\`*_{}[\]<>|#\r\n]/g, " ");
+
+/** Markdown with the front matter that Hugging Face reads. */
+export function modelCard({ name, config, options, dataset, steps, tokens, evaluation }: ModelCardFacts): string {
+  const { parameters, kvCache } = account(config);
+  const sources = dataset.manifest.sources.map(({ name: source, license, shards }) => {
+    return `| ${plain(source)} | ${plain(license ?? "not stated")} | ${shards.train.tokens} | ${shards.train.documents} |`;
+  });
+  const measured = evaluation
+    ? `${evaluation.bitsPerByte.toFixed(4)} bits per byte on ${evaluation.bytes} bytes of held-out text (${evaluation.targets} tokens, none of them trained on).`
+    : "Nothing was held out, so nothing was measured.";
+  return `---
+library_name: rookery
+tags: [mixture-of-experts, hunyuan]
+---
+
+# ${plain(name)}
+
+A mixture-of-experts language model of the Hunyuan-Large architecture, trained by Rookery ${rookeryVersion}.
+
+| | |
+| --- | --- |
+| parameters | ${millions(parameters.total)}, of which ${millions(parameters.activated)} are activated by a token |
+| layers, hidden size | ${config.numHiddenLayers}, ${config.hiddenSize} |
+| experts | ${config.numExperts}, top-${config.topK}, and ${config.numSharedExperts} shared |
+| attention | ${config.numAttentionHeads} query heads on ${config.numKeyValueHeads} KV heads, K and V shared by ${config.claShareFactor} layers |
+| KV cache | ${kvCache.bytesPerToken} bytes a token, ${(100 * kvCache.shareOfMultiHead).toFixed(1)}% of multi-head attention's |
+| vocabulary | ${config.vocabularySize} |
+
+## Training
+
+${tokens} tokens in ${steps} updates of ${options.batchTokens}, seed ${options.seed}. Peak learning rate ${options.learningRate}, routing \`${options.routing}\` at capacity factor ${options.capacityFactor}.
+
+| source | license | tokens | documents |
+| --- | --- | --- | --- |
+${sources.join("\n")}
+
+## Quality
+
+${measured} It is a small model trained for a short time: it writes text like its training data and knows nothing reliably.
+
+## Made by
+
+\`\`\`
+rookery train --config config.json
+\`\`\`
+
+with the \`config.json\` of the run, in the folder above this one.
+`;
+}

@@ -1,0 +1,80 @@
+/** From options to everything a run stands on: the configuration of the model, a tokenizer, and tokenized data. */
+import fs from "node:fs";
+import path from "node:path";
+import { RookeryError } from "../base/errors.ts";
+import type { CommandContext } from "../base/events.ts";
+import { makeFolder, sha256OfFile } from "../base/files.ts";
+import { documentEncoder } from "../data/encoder.ts";
+import type { DataOptions } from "../data/options.ts";
+import { dataOptionsSchema } from "../data/options.ts";
+import { type PreparedData, prepareData, textsForTokenizer } from "../data/prepare.ts";
+import { checkModelConfig, type ModelConfig } from "../model/config.ts";
+import { presets } from "../model/presets.ts";
+import { BpeTrainer } from "../text/bpe-trainer.ts";
+import { Tokenizer } from "../text/tokenizer.ts";
+import type { TrainOptions } from "./options.ts";
+
+/** The part of the options that says what to read. */
+export function dataOptionsOf(options: TrainOptions): DataOptions {
+  return Object.fromEntries(
+    Object.keys(dataOptionsSchema.shape).map((key) => [key, options[key as keyof DataOptions]]),
+  ) as DataOptions;
+}
+
+/** The preset with what differs from it. */
+export function modelConfigOf(options: TrainOptions): ModelConfig {
+  const differences = Object.entries(options.model).filter(([, value]) => value !== undefined);
+  return checkModelConfig({ ...presets[options.preset], ...Object.fromEntries(differences) });
+}
+
+const tokenizerFolderOf = (runFolder: string) => path.join(runFolder, "tokenizer");
+
+/**
+ * The run's own copy of its tokenizer: read if the run has one, copied from `options.tokenizer`, or trained on the training texts.
+ * @throws RookeryError INVALID_CONFIG if the vocabulary does not fit the model.
+ */
+export async function prepareTokenizer(
+  options: TrainOptions,
+  config: ModelConfig,
+  runFolder: string,
+  context: CommandContext,
+): Promise<{ tokenizer: Tokenizer; folder: string }> {
+  const folder = tokenizerFolderOf(runFolder);
+  if (!fs.existsSync(path.join(folder, "tokenizer.json"))) {
+    const made = options.tokenizer
+      ? await Tokenizer.load(options.tokenizer)
+      : await trainTokenizer(dataOptionsOf(options), config.vocabularySize, context);
+    makeFolder(folder);
+    await made.save(folder);
+  }
+  const tokenizer = await Tokenizer.load(folder);
+  if (tokenizer.vocabularySize > config.vocabularySize) {
+    throw new RookeryError(
+      "INVALID_CONFIG",
+      `the tokenizer has ${tokenizer.vocabularySize} tokens, the model's vocabulary ${config.vocabularySize}`,
+      `give --set model.vocabularySize=${tokenizer.vocabularySize}`,
+    );
+  }
+  return { tokenizer, folder };
+}
+
+async function trainTokenizer(data: DataOptions, vocabularySize: number, context: CommandContext): Promise<Tokenizer> {
+  const trainer = new BpeTrainer();
+  for await (const text of textsForTokenizer(data, context)) {
+    context.signal?.throwIfAborted();
+    trainer.add(text);
+  }
+  return Tokenizer.fromTraining(trainer.train({ ...context, vocabularySize }));
+}
+
+/** The run's data, tokenized; from the cache if nothing has changed. */
+export function prepareTrainingData(
+  options: TrainOptions,
+  tokenizer: Tokenizer,
+  tokenizerFolder: string,
+  context: CommandContext,
+): Promise<PreparedData> {
+  const encoder = documentEncoder(tokenizer, sha256OfFile(path.join(tokenizerFolder, "tokenizer.json")));
+  const cacheFolder = path.join(options.runsFolder, ".cache");
+  return prepareData({ data: dataOptionsOf(options), encoder, cacheFolder }, context);
+}

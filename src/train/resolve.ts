@@ -1,0 +1,74 @@
+/** Turns what a user asked for into the numbers that a run is made of, all of which stand in its configuration. */
+import { availableParallelism } from "node:os";
+import { RookeryError } from "../base/errors.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { TrainOptions } from "./options.ts";
+import { expertLearningRateRatio } from "./schedule.ts";
+
+const defaultMinutes = 5;
+
+/** How long a run is to be. */
+export type Budget = { steps: number } | { minutes: number };
+
+/** @throws RookeryError INVALID_OPTION if more than one of steps, tokens and minutes is given. */
+export function budgetOf(options: TrainOptions): Budget {
+  const { steps, tokens, minutes, batchTokens } = options;
+  const given = Object.entries({ steps, tokens, minutes }).filter(([, value]) => value !== undefined);
+  if (given.length > 1) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${given.map(([key, value]) => `--${key} ${value}`).join(" and ")} are different lengths of one run`,
+      "give one of --steps, --tokens and --minutes",
+    );
+  }
+  if (steps !== undefined) return { steps };
+  if (tokens !== undefined) return { steps: Math.max(1, Math.ceil(tokens / batchTokens)) };
+  return { minutes: minutes ?? defaultMinutes };
+}
+
+/** Rows and micro-batches of an update. @throws RookeryError INVALID_OPTION if they do not divide each other. */
+export function batchShape(options: TrainOptions): { rows: number; microBatches: number } {
+  const { batchTokens, sequenceLength } = options;
+  const microBatchTokens = options.microBatchTokens ?? Math.min(batchTokens, Math.max(sequenceLength, 16_384));
+  const refuse = (what: string, of: string) =>
+    new RookeryError("INVALID_OPTION", `${what} is no multiple of ${of}`, "choose sizes that divide each other");
+  if (microBatchTokens % sequenceLength !== 0) {
+    throw refuse(`microBatchTokens ${microBatchTokens}`, `sequenceLength ${sequenceLength}`);
+  }
+  if (batchTokens % microBatchTokens !== 0) {
+    throw refuse(`batchTokens ${batchTokens}`, `microBatchTokens ${microBatchTokens}`);
+  }
+  return { rows: microBatchTokens / sequenceLength, microBatches: batchTokens / microBatchTokens };
+}
+
+/** Every default that depends on other options or on the machine; `sequenceLength` must fit the model. */
+export function resolveTrainOptions(options: TrainOptions, config: ModelConfig): TrainOptions {
+  if (options.sequenceLength > config.maxPositionEmbeddings) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `sequenceLength ${options.sequenceLength} is over the model's ${config.maxPositionEmbeddings} positions`,
+      "lower it, or raise --set model.maxPositionEmbeddings",
+    );
+  }
+  const { rows } = batchShape(options);
+  return {
+    ...options,
+    microBatchTokens: rows * options.sequenceLength,
+    threads: options.threads ?? availableParallelism(),
+    expertLearningRateRatio:
+      options.expertLearningRateRatio ??
+      expertLearningRateRatio(config.numExperts, config.topK, options.batchToNoiseRatio),
+  };
+}
+
+/** The options once the length is known: a fixed number of steps, and what follows from it. */
+export function withSteps(options: TrainOptions, steps: number, secondsPerStep: number): TrainOptions {
+  const { minutes: _minutes, tokens: _tokens, ...rest } = options;
+  const stepsInTwoMinutes = Math.max(1, Math.round(120 / secondsPerStep));
+  return {
+    ...rest,
+    steps,
+    evaluateEvery: options.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
+    checkpointEvery: options.checkpointEvery ?? Math.min(steps, stepsInTwoMinutes),
+  };
+}

@@ -1,0 +1,358 @@
+/** A training run from its options to its model directory. It blocks its thread step by step: `train` puts it on a worker. */
+import fs from "node:fs";
+import path from "node:path";
+import { makeRunConfig } from "../base/config.ts";
+import { RookeryError } from "../base/errors.ts";
+import type { CommandContext } from "../base/events.ts";
+import { BatchStream } from "../data/batches.ts";
+import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
+import type { PreparedData } from "../data/prepare.ts";
+import { measurePeakFlops } from "../kernels/bindings/peak.ts";
+import { account } from "../model/accounting.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { Transformer } from "../model/transformer.ts";
+import { Execution } from "../tensor/execution.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { latestCheckpoint, openCheckpoint, removeCheckpointsAfter, saveCheckpoint } from "./checkpoint.ts";
+import { type Evaluation, evaluate } from "./evaluate.ts";
+import type { TrainingEvent } from "./events.ts";
+import { modelCard } from "./model-card.ts";
+import { AdamW } from "./optimizer.ts";
+import { type TrainOptions, trainOptionsSchema } from "./options.ts";
+import { modelConfigOf, prepareTokenizer, prepareTrainingData } from "./prepare.ts";
+import { batchShape, budgetOf, resolveTrainOptions, withSteps } from "./resolve.ts";
+import { createRun, openRun, type RunDirectory, runExists } from "./run-directory.ts";
+import { saveModel } from "./save-model.ts";
+import type { ScheduleSettings } from "./schedule.ts";
+import { stepEvent, stepMetrics } from "./step-metrics.ts";
+import { dataPositionOf, Trainer } from "./trainer.ts";
+
+export const trainResultFormat = "rookery-train/1";
+
+export type TrainResult = {
+  format: typeof trainResultFormat;
+  name: string;
+  runFolder: string;
+  modelFolder: string;
+  steps: number;
+  tokens: number;
+  /** On held-out text at the end; null if nothing was held out. */
+  bitsPerByte: number | null;
+  heldOutCrossEntropy: number | null;
+  skippedSteps: number;
+  seconds: number;
+  tokensPerSecond: number;
+  peakArenaBytes: number;
+};
+
+const heldOutTokens = 1 << 18;
+const measuredSteps = 4;
+
+/** Everything of a run that lives as long as it does. */
+type Parts = {
+  options: TrainOptions;
+  run: RunDirectory;
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  tokenizerFolder: string;
+  data: PreparedData;
+  heldOut: HeldOut;
+  execution: Execution;
+  model: Transformer;
+  optimizer: AdamW;
+  peakFlops: number;
+};
+
+/**
+ * Trains, or goes on with a run. Between steps it looks at `signal`: when it is raised the run is saved and INTERRUPTED is thrown.
+ * @throws RookeryError as its parts do; RUN_EXISTS, NON_FINITE.
+ */
+export async function runTraining(given: TrainOptions, context: CommandContext<TrainingEvent>): Promise<TrainResult> {
+  using resources = new DisposableStack();
+  const { options: asked, name } = given.resume ? resumedOptions(given) : newRun(given);
+  const config = modelConfigOf(asked);
+  const resolved = resolveTrainOptions(asked, config);
+  const runFolder = path.join(resolved.runsFolder, name);
+  // The tokenizer is made before the run is: a run has all its settings, and the tokenizer is one of them.
+  const staging = given.resume ? runFolder : fs.mkdtempSync(path.join(makeStagingRoot(resolved.runsFolder), "run-"));
+  resources.defer(() => {
+    if (staging !== runFolder) fs.rmSync(staging, { recursive: true, force: true });
+  });
+  const { tokenizer, folder: tokenizerFolder } = await prepareTokenizer(resolved, config, staging, context);
+  const data = await prepareTrainingData(resolved, tokenizer, tokenizerFolder, context);
+  resources.defer(() => data.dataset.dispose());
+
+  const execution = resources.use(new Execution({ threads: resolved.threads ?? 1, computeType: resolved.computeType }));
+  const model = resources.use(new Transformer(config));
+  const optimizer = resources.use(new AdamW(model, resolved));
+  const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
+  model.initialize(resolved.seed);
+  model.pack(execution.pool, execution.computeType, "both");
+
+  const shape = batchShape(resolved);
+  const streamOptions = {
+    sources: data.dataset.train,
+    ...shape,
+    sequenceLength: resolved.sequenceLength,
+    seed: resolved.seed,
+  };
+  const heldOut = heldOutBatches({
+    sources: data.dataset.heldOut,
+    rows: shape.rows,
+    sequenceLength: resolved.sequenceLength,
+    tokenBytes: tokenizer.textByteLengths,
+    padToken: tokenizer.controlId("pad"),
+    maxTokens: heldOutTokens,
+  });
+
+  let options = resolved;
+  if (!given.resume) {
+    const budget = budgetOf(resolved);
+    const secondsPerStep = measureStep(
+      { execution, model, optimizer, stream: new BatchStream(streamOptions) },
+      resolved,
+      context,
+    );
+    const steps = "steps" in budget ? budget.steps : Math.max(1, Math.round((budget.minutes * 60) / secondsPerStep));
+    options = withSteps(resolved, steps, secondsPerStep);
+  }
+  const run = resources.use(openOrCreate(options, name, staging));
+  const parts: Parts = {
+    options,
+    run,
+    config,
+    tokenizer,
+    data,
+    heldOut,
+    execution,
+    model,
+    optimizer,
+    peakFlops,
+    tokenizerFolder: path.join(run.paths.path, "tokenizer"),
+  };
+
+  const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
+  using checkpoint = latest && openCheckpoint(latest.path);
+  const position = checkpoint ? dataPositionOf(checkpoint) : undefined;
+  const stream = new BatchStream({ ...streamOptions, position });
+  const trainer = new Trainer({ execution, model, optimizer, stream }, trainerSettings(options, data));
+  if (checkpoint) trainer.restore(checkpoint);
+  if (given.resume) {
+    removeCheckpointsAfter(run.paths.checkpoints, trainer.step);
+    run.truncateMetrics(trainer.step);
+  }
+  context.onEvent?.({ type: "note", message: describeRun(parts, trainer) });
+  return await trainToTheEnd(parts, trainer, context);
+}
+
+function makeStagingRoot(runsFolder: string): string {
+  const root = path.join(runsFolder, ".cache");
+  fs.mkdirSync(root, { recursive: true });
+  return root;
+}
+
+/** A name that is given must be free; without one, it is the preset with the next free number. */
+function newRun(options: TrainOptions): { options: TrainOptions; name: string } {
+  const { runsFolder, preset } = options;
+  if (options.name !== undefined) {
+    if (runExists(runsFolder, options.name)) {
+      throw new RookeryError(
+        "RUN_EXISTS",
+        `a run "${options.name}" is already there (${path.join(runsFolder, options.name)})`,
+        "continue it with --resume, or choose another --name",
+      );
+    }
+    return { options, name: options.name };
+  }
+  let number = 1;
+  while (runExists(runsFolder, `${preset}-${number}`)) number++;
+  return { options: { ...options, name: `${preset}-${number}` }, name: `${preset}-${number}` };
+}
+
+/** The stored options of the run. What is given besides must not contradict them. */
+function resumedOptions(given: TrainOptions): { options: TrainOptions; name: string } {
+  if (given.name === undefined) {
+    throw new RookeryError("INVALID_OPTION", "--resume needs to know which run", "name it with --name RUN");
+  }
+  using run = openRun(given.runsFolder, given.name);
+  const stored = trainOptionsSchema.parse(run.config.options);
+  const defaults = trainOptionsSchema.parse({});
+  for (const key of Object.keys(trainOptionsSchema.shape) as (keyof TrainOptions)[]) {
+    if (key === "resume" || key === "name" || key === "runsFolder" || key === "threads") continue;
+    const [asked, was, unsaid] = [given, stored, defaults].map((options) => JSON.stringify(options[key]));
+    if (asked !== unsaid && asked !== was) {
+      throw new RookeryError(
+        "INVALID_OPTION",
+        `--resume goes on with ${key} ${was}, but ${asked} was given`,
+        "leave it out, or start a new run with --config",
+      );
+    }
+  }
+  return {
+    options: { ...stored, runsFolder: given.runsFolder, threads: given.threads ?? stored.threads },
+    name: given.name,
+  };
+}
+
+function openOrCreate(options: TrainOptions, name: string, staging: string): RunDirectory {
+  if (options.resume || path.basename(staging) === name) return openRun(options.runsFolder, name);
+  const run = createRun(options.runsFolder, name, makeRunConfig("train", { ...options, name, resume: false }));
+  fs.renameSync(path.join(staging, "tokenizer"), path.join(run.paths.path, "tokenizer"));
+  return run;
+}
+
+function scheduleOf(options: TrainOptions): ScheduleSettings {
+  const totalSteps = options.steps ?? 1;
+  return {
+    peakLearningRate: options.learningRate,
+    totalSteps,
+    warmupSteps: Math.max(1, Math.round(totalSteps * options.warmupShare)),
+    annealingShare: options.annealingShare,
+    finalShare: options.finalLearningRateShare,
+  };
+}
+
+function trainerSettings(options: TrainOptions, data: PreparedData) {
+  return {
+    schedule: scheduleOf(options),
+    routing: {
+      mode: options.routing,
+      capacityFactor: options.capacityFactor,
+      balanceCoefficient: options.balanceCoefficient,
+      zCoefficient: options.zCoefficient,
+    },
+    expertLearningRateRatio: options.expertLearningRateRatio ?? 1,
+    maxGradientNorm: options.maxGradientNorm,
+    microBatches: batchShape(options).microBatches,
+    seed: options.seed,
+    maxSkippedSteps: options.maxSkippedSteps,
+    mixtures: data.mixtures,
+  };
+}
+
+/** Seconds an update takes, from a few at rate 0 on fresh weights, which they leave as they were. */
+function measureStep(
+  parts: { execution: Execution; model: Transformer; optimizer: AdamW; stream: BatchStream },
+  options: TrainOptions,
+  context: CommandContext<TrainingEvent>,
+): number {
+  const still = { ...options, steps: measuredSteps + 1, learningRate: Number.MIN_VALUE, weightDecay: 0 };
+  const trainer = new Trainer(parts, trainerSettings(still, { mixtures: {} } as PreparedData));
+  const times: number[] = [];
+  for (let step = 0; step <= measuredSteps; step++) {
+    context.signal?.throwIfAborted();
+    const start = performance.now();
+    trainer.runStep();
+    times.push((performance.now() - start) / 1000);
+    context.onEvent?.({
+      type: "progress",
+      what: "measuring a step",
+      done: step + 1,
+      total: measuredSteps + 1,
+      unit: "steps",
+    });
+  }
+  parts.optimizer.reset();
+  parts.model.initialize(options.seed);
+  parts.model.pack(parts.execution.pool, parts.execution.computeType, "both");
+  return times.slice(1).sort((a, b) => a - b)[Math.floor(measuredSteps / 2)]!;
+}
+
+function describeRun({ options, config, data, run }: Parts, trainer: Trainer): string {
+  const { parameters } = account(config);
+  const size = (count: number) => `${(count / 1e6).toFixed(1)}M`;
+  return (
+    `${trainer.step > 0 ? `resuming ${run.paths.path} at step ${trainer.step}` : run.paths.path}: ${size(parameters.total)} parameters, ` +
+    `${size(parameters.activated)} activated; ${options.steps} steps of ${options.batchTokens} tokens from ${size(data.dataset.tokens("train"))}; ` +
+    `experts learn at ${(options.expertLearningRateRatio ?? 1).toFixed(3)} of the dense rate`
+  );
+}
+
+async function trainToTheEnd(
+  parts: Parts,
+  trainer: Trainer,
+  context: CommandContext<TrainingEvent>,
+): Promise<TrainResult> {
+  const { options, run, execution, model, heldOut } = parts;
+  const started = performance.now();
+  const tokensAtStart = trainer.tokens;
+  const flopsPerToken = account(parts.config, options.sequenceLength).flopsPerToken.training;
+  let evaluation: Evaluation | undefined;
+  let savedStep = trainer.step;
+  const save = () => {
+    run.syncMetrics();
+    const { path: folder } = saveCheckpoint(run.paths.checkpoints, trainer.checkpoint(), options.keepCheckpoints);
+    savedStep = trainer.step;
+    context.onEvent?.({ type: "checkpoint", step: trainer.step, path: folder });
+  };
+  const measure = () => {
+    if (heldOut.bytes === 0) return;
+    evaluation = evaluate(execution, model, heldOut);
+    const { bitsPerByte, crossEntropy } = evaluation;
+    run.appendMetrics({
+      step: trainer.step,
+      kind: "evaluation",
+      heldOutBitsPerByte: bitsPerByte,
+      heldOutCrossEntropy: crossEntropy,
+    });
+    context.onEvent?.({ type: "evaluation", step: trainer.step, bitsPerByte, crossEntropy });
+  };
+  while (!trainer.isDone) {
+    if (context.signal?.aborted) {
+      if (savedStep < trainer.step) save();
+      throw new RookeryError(
+        "INTERRUPTED",
+        `stopped at step ${trainer.step} of ${options.steps}, saved in ${run.paths.path}`,
+        `go on with: rookery train --resume --name ${run.paths.name}`,
+      );
+    }
+    const stepStarted = performance.now();
+    const report = trainer.runStep();
+    const seconds = (performance.now() - stepStarted) / 1000;
+    const tokensPerSecond = options.batchTokens / seconds;
+    const shareOfPeak = (tokensPerSecond * flopsPerToken) / parts.peakFlops;
+    run.appendMetrics(stepMetrics(report, { seconds, tokensPerSecond, shareOfPeak }));
+    const elapsed = (performance.now() - started) / 1000;
+    const done = trainer.tokens - tokensAtStart;
+    const secondsLeft = ((options.steps ?? 0) - trainer.step) * options.batchTokens * (elapsed / Math.max(done, 1));
+    context.onEvent?.(stepEvent(report, { steps: options.steps ?? 0, tokensPerSecond, shareOfPeak, secondsLeft }));
+    if (!report.updated) {
+      context.onEvent?.({
+        type: "warning",
+        message: `step ${report.step} was skipped: its loss or gradient was not finite`,
+      });
+    }
+    if (trainer.step % (options.evaluateEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) measure();
+    if (trainer.step % (options.checkpointEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) save();
+    // Lets the thread hear that it should stop.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const seconds = (performance.now() - started) / 1000;
+  measure();
+  if (savedStep < trainer.step) save();
+  const { tokenizer, tokenizerFolder, config, data } = parts;
+  const facts = {
+    name: run.paths.name,
+    config,
+    options,
+    dataset: data.dataset,
+    steps: trainer.step,
+    tokens: trainer.tokens,
+    evaluation,
+  };
+  saveModel(run.paths.model, { execution, model, tokenizer, tokenizerFolder, modelCard: modelCard(facts) });
+  return {
+    format: trainResultFormat,
+    name: run.paths.name,
+    runFolder: run.paths.path,
+    modelFolder: run.paths.model,
+    steps: trainer.step,
+    tokens: trainer.tokens,
+    bitsPerByte: evaluation?.bitsPerByte ?? null,
+    heldOutCrossEntropy: evaluation?.crossEntropy ?? null,
+    skippedSteps: trainer.skippedSteps,
+    seconds,
+    tokensPerSecond: (trainer.tokens - tokensAtStart) / Math.max(seconds, 1e-9),
+    peakArenaBytes: execution.arena.peakBytes,
+  };
+}

@@ -1,0 +1,162 @@
+/** A run as a synchronous machine: `runStep` until done; between steps it can be measured, saved, and stopped. */
+import { RookeryError } from "../base/errors.ts";
+import type { BatchStream, DataPosition } from "../data/batches.ts";
+import type { Transformer } from "../model/transformer.ts";
+import type { Execution } from "../tensor/execution.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { CheckpointContents, OpenCheckpoint } from "./checkpoint.ts";
+import type { AdamW } from "./optimizer.ts";
+import { learningRate, phaseOf, type ScheduleSettings } from "./schedule.ts";
+import { type MicroBatch, type RoutingSettings, type StepResult, trainStep } from "./step.ts";
+
+export type TrainerSettings = {
+  schedule: ScheduleSettings;
+  routing: RoutingSettings;
+  expertLearningRateRatio: number;
+  maxGradientNorm: number;
+  microBatches: number;
+  seed: number;
+  maxSkippedSteps: number;
+  /** Shares of the sources before and during the annealing; undefined leaves them as they are. */
+  mixtures: {
+    main: Readonly<Record<string, number>> | undefined;
+    annealing: Readonly<Record<string, number>> | undefined;
+  };
+};
+
+export type TrainerParts = { execution: Execution; model: Transformer; optimizer: AdamW; stream: BatchStream };
+
+type TrainerState = {
+  tokens: number;
+  optimizerSteps: number;
+  skippedSteps: number;
+  skippedInARow: number;
+  data: DataPosition;
+};
+
+export type StepReport = StepResult & {
+  step: number;
+  tokens: number;
+  learningRate: number;
+  expertLearningRate: number;
+};
+
+export class Trainer {
+  readonly #parts: TrainerParts;
+  readonly #settings: TrainerSettings;
+  #step = 0;
+  #tokens = 0;
+  #skippedSteps = 0;
+  #skippedInARow = 0;
+
+  constructor(parts: TrainerParts, settings: TrainerSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+  }
+
+  /** Steps done, skipped ones included. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Tokens read so far. */
+  get tokens(): number {
+    return this.#tokens;
+  }
+
+  /** Steps whose loss or gradient was not finite, and that left the weights alone. */
+  get skippedSteps(): number {
+    return this.#skippedSteps;
+  }
+
+  get isDone(): boolean {
+    return this.#step >= this.#settings.schedule.totalSteps;
+  }
+
+  /** The next update. @throws RookeryError NON_FINITE after several steps in a row that could not be used. */
+  runStep(): StepReport {
+    const { execution, model, optimizer, stream } = this.#parts;
+    const { schedule, routing, maxGradientNorm, seed, mixtures } = this.#settings;
+    const step = this.#step + 1;
+    const mixture = phaseOf(step, schedule) === "annealing" ? mixtures.annealing : mixtures.main;
+    if (mixture) stream.setMixture(mixture);
+    const batches: MicroBatch[] = Array.from({ length: this.#settings.microBatches }, () => stream.next());
+    const rate = learningRate(step, schedule);
+    const rates = { learningRate: rate, expertLearningRate: rate * this.#settings.expertLearningRateRatio };
+    const result = trainStep(execution, model, optimizer, batches, {
+      routing,
+      maxGradientNorm,
+      rates,
+      random: { seed, step },
+    });
+    this.#step = step;
+    for (const batch of batches) this.#tokens += batch.tokens.length;
+    this.#countSkipped(result);
+    return { ...result, ...rates, step, tokens: this.#tokens };
+  }
+
+  /** What a checkpoint of this moment holds. */
+  checkpoint(): CheckpointContents {
+    const { model, optimizer, stream } = this.#parts;
+    const state: TrainerState = {
+      tokens: this.#tokens,
+      optimizerSteps: optimizer.steps,
+      skippedSteps: this.#skippedSteps,
+      skippedInARow: this.#skippedInARow,
+      data: stream.position(),
+    };
+    return {
+      step: this.#step,
+      weights: [...model.parameters.values()].map(({ name, weight }) => toWrite(name, weight)),
+      optimizer: optimizer.stateTensors().map(({ name, tensor }) => toWrite(name, tensor)),
+      state,
+    };
+  }
+
+  /** Goes back to a checkpoint of the same run, whose data position the stream was opened with. */
+  restore(checkpoint: OpenCheckpoint): void {
+    const { execution, model, optimizer } = this.#parts;
+    const state = checkpoint.state as TrainerState;
+    for (const { name, weight } of model.parameters.values()) weight.setBytes(checkpoint.weights.read(name));
+    for (const { name, tensor } of optimizer.stateTensors()) tensor.setBytes(checkpoint.optimizer.read(name));
+    optimizer.restoreSteps(state.optimizerSteps);
+    this.#step = checkpoint.step;
+    this.#tokens = state.tokens;
+    this.#skippedSteps = state.skippedSteps;
+    this.#skippedInARow = state.skippedInARow;
+    model.pack(execution.pool, execution.computeType, "both");
+  }
+
+  #countSkipped(result: StepResult): void {
+    if (result.updated) {
+      this.#skippedInARow = 0;
+      return;
+    }
+    this.#skippedSteps++;
+    this.#skippedInARow++;
+    if (this.#skippedInARow < this.#settings.maxSkippedSteps) return;
+    throw new RookeryError(
+      "NON_FINITE",
+      `loss ${result.totalLoss} and gradient norm ${result.gradientNorm} were not finite for ${this.#skippedInARow} steps in a row, up to step ${this.#step}`,
+      "resume from the last checkpoint with a lower --learning-rate, or train with --compute-type f32 to see where it starts",
+    );
+  }
+}
+
+function toWrite(name: string, tensor: Tensor) {
+  return { name, dtype: "F32" as const, shape: tensor.shape, bytes: pieces(tensor) };
+}
+
+/** The bytes a few leading rows at a time, so that no large tensor is there twice. */
+function* pieces(tensor: Tensor): Generator<Uint8Array> {
+  const flat = tensor.reshape(tensor.elements);
+  const chunk = 1 << 22;
+  for (let start = 0; start < flat.elements; start += chunk) {
+    yield flat.rows(start, Math.min(chunk, flat.elements - start)).toBytes();
+  }
+}
+
+/** Reads where a checkpoint's data stream stood, for opening it again. */
+export function dataPositionOf(checkpoint: OpenCheckpoint): DataPosition {
+  return (checkpoint.state as TrainerState).data;
+}
