@@ -2,6 +2,7 @@
  * The memory of one step. Activations are bumped off it and all die at `reset`; gradients and scratch are borrowed and
  * given back as the backward pass goes, so that their room is used again within the step.
  */
+import { RookeryError } from "../base/errors.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
 import { bytesPerElement, type Dtype, elementsOf, type Lifetime, Tensor } from "./tensor.ts";
 
@@ -107,6 +108,9 @@ export class Arena implements Disposable {
   }
 
   #place(byteLength: number): Place {
+    if (!this.#step.alive) {
+      throw new RookeryError("DISPOSED", "an arena was asked for room after it was given back", "keep it alive longer");
+    }
     const bytes = roundUp(byteLength);
     let chunk = this.#chunks.at(-1);
     if (!chunk || this.#used + bytes > chunk.byteLength) {

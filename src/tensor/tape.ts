@@ -3,7 +3,7 @@
  * runs its backward kernel. Gradients of activations live on loan from the arena: the first consumer's backward makes one,
  * later ones add to it, and it goes back when the op that produced the activation has used it.
  */
-import type { Arena, Loan } from "./arena.ts";
+import { type Arena, Loan } from "./arena.ts";
 import type { Tensor } from "./tensor.ts";
 
 export class Tape {
@@ -54,6 +54,20 @@ export class Tape {
     const { tensor, accumulate } = this.gradientOf(input);
     if (!accumulate) tensor.zero();
     return tensor;
+  }
+
+  /**
+   * The same for kernels that can only overwrite: where another consumer has been, the gradient is made beside its own and
+   * joined to it by `add` when the caller is done (`using`).
+   */
+  overwritableGradientOf(input: Tensor, add: (from: Tensor, to: Tensor) => void): Loan {
+    const { tensor, accumulate } = this.gradientOf(input);
+    if (!accumulate) return new Loan(tensor, () => {});
+    const beside = this.#arena.borrow(input.dtype, ...input.shape);
+    return new Loan(beside.tensor, () => {
+      add(beside.tensor, tensor);
+      beside[Symbol.dispose]();
+    });
   }
 
   /**

@@ -92,7 +92,8 @@ export class Tensor implements Addressed {
   /** A view of `count` leading rows from `start`. */
   rows(start: number, count: number): Tensor {
     const [rows = 1, ...rest] = this.shape;
-    if (start < 0 || count < 0 || start + count > rows)
+    const whole = Number.isSafeInteger(start) && Number.isSafeInteger(count);
+    if (!whole || start < 0 || count < 0 || start + count > rows)
       throw new RangeError(`rows ${start}..${start + count} of ${rows}`);
     const offset = this.#byteOffset + start * elementsOf(rest) * bytesPerElement[this.dtype];
     return new Tensor(this.dtype, [count, ...rest], this.#memory, offset, this.#lifetime);

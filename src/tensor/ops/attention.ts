@@ -14,6 +14,7 @@ export type AttentionShape = { heads: number; keyValueHeads: number; headDim: nu
  * softmax(q kᵀ / √headDim) v within each sequence. q [queryRows, heads · headDim], k and v [keyRows, keyValueHeads · headDim];
  * query head h reads KV head ⌊h / (heads / keyValueHeads)⌋ (Ainslie et al., 2023).
  * @param sequences int32 [count, 4] = {query row, queries, key row, keys}; the i-th query stands at position keys − queries + i.
+ * Rows of no sequence stay unwritten, both ways.
  * @returns [queryRows, heads · headDim].
  */
 export function attention(
@@ -49,6 +50,8 @@ export function attention(
     const dq = tape.gradientOf(q);
     const dk = tape.gradientOf(k);
     const dv = tape.gradientOf(v);
+    // The kernel has one switch for both: if only one of them has had a consumer, the other starts from zero.
+    if (dk.accumulate !== dv.accumulate) (dk.accumulate ? dv : dk).tensor.zero();
     using scratch = arena.scratch(attentionBackwardScratchBytes({ ...sizes, threads }));
     attentionBackward({
       pool,
@@ -64,7 +67,7 @@ export function attention(
       dv: dv.tensor,
       scale,
       accumulate: dq.accumulate,
-      accumulateKv: dk.accumulate,
+      accumulateKv: dk.accumulate || dv.accumulate,
       scratch: scratch.tensor,
       ...sizes,
     });

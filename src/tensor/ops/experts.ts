@@ -45,7 +45,7 @@ export function swiglu(execution: Execution, gateUp: Tensor, rowCount: Tensor | 
   tape?.record(() => {
     using dh = tape.take(h);
     if (!dh) return;
-    const dgateUp = tape.gradientOf(gateUp);
+    using dgateUp = tape.overwritableGradientOf(gateUp, (from, to) => add(execution, from, to));
     swigluBackward({ ...shared, dh: dh.tensor, dgateUp: dgateUp.tensor });
   });
   return h;
@@ -62,10 +62,11 @@ export function combine(execution: Execution, base: Tensor, rows: Tensor, routin
   tape?.record(() => {
     const dout = tape.take(out);
     if (!dout) return;
-    const drows = tape.gradientOf(rows);
-    const dgates = tape.gradientOf(gates);
+    const addTo = (from: Tensor, to: Tensor) => add(execution, from, to);
+    using drows = tape.overwritableGradientOf(rows, addTo);
+    using dgates = tape.overwritableGradientOf(gates, addTo);
     combineBackward({ ...shared, dout: dout.tensor, drows: drows.tensor, dgates: dgates.tensor });
-    tape.pass(base, dout, (from, to) => add(execution, from, to));
+    tape.pass(base, dout, addTo);
   });
   return out;
 }

@@ -102,6 +102,8 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
   routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
 
   tape?.record(() => {
+    // Without a consumer of the gates the two losses still teach the router.
+    if (balanceWeight !== 0 || zWeight !== 0) tape.zeroedGradientOf(gates);
     using dgates = tape.take(gates);
     if (!dgates) return;
     const dx = tape.zeroedGradientOf(x);
