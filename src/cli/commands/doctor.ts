@@ -7,7 +7,8 @@ import { findCompiler, kernelCacheFolder } from "../../kernels/build.ts";
 import { levels, supportedLevels } from "../../kernels/levels.ts";
 import { loadKernels } from "../../kernels/load.ts";
 import { defineCommand } from "../command.ts";
-import { alignColumns, formatBytes } from "../text.ts";
+import { type KernelRun, tryKernels } from "../kernel-run.ts";
+import { alignColumns, formatBytes, shortNumber } from "../text.ts";
 
 /** One thing that was looked at. `mend` says what to do when it is not well. */
 type Check = { name: string; isWell: boolean; found: string; mend?: string };
@@ -18,7 +19,13 @@ type DoctorResult = {
   platform: string;
   cores: number;
   compiler: string | null;
-  kernels: { levels: readonly string[]; supported: readonly string[]; used: string | null; file: string | null };
+  kernels: {
+    levels: readonly string[];
+    supported: readonly string[];
+    used: string | null;
+    file: string | null;
+    run: KernelRun | null;
+  };
   cacheFolder: string | null;
   memory: { totalBytes: number; availableBytes: number };
   disk: { folder: string; freeBytes: number };
@@ -65,6 +72,9 @@ function examine(): DoctorResult {
   const compiler = attempt("compiler", requireCompiler, (found) => found);
   const cache = attempt("kernel cache", kernelCacheFolder, (folder) => folder);
   const kernels = attempt("kernels", loadKernels, ({ level, file }) => `${level}, ${file}`);
+  const run = attempt("kernel run", tryKernels, ({ threads, peakFlops }) => {
+    return `a product came out right; ${shortNumber(peakFlops / 1e9)} GFLOP/s in bf16 on ${threads} threads, from registers`;
+  });
   const memory = memoryOfProcess();
   const folder = process.cwd();
   const { bavail, bsize } = statfsSync(folder);
@@ -86,6 +96,7 @@ function examine(): DoctorResult {
       found: levels.map((level) => `${level} ${supported.includes(level) ? "runs here" : "no"}`).join(", "),
     },
     kernels.check,
+    ...(kernels.check.isWell ? [run.check] : []),
     {
       name: "memory",
       isWell: memory.availableBytes >= leastMemoryBytes,
@@ -105,7 +116,13 @@ function examine(): DoctorResult {
     platform: `${platform()}-${arch()}`,
     cores: availableParallelism(),
     compiler: compiler.value,
-    kernels: { levels, supported, used: kernels.value?.level ?? null, file: kernels.value?.file ?? null },
+    kernels: {
+      levels,
+      supported,
+      used: kernels.value?.level ?? null,
+      file: kernels.value?.file ?? null,
+      run: run.value,
+    },
     cacheFolder: cache.value,
     memory,
     disk: { folder, freeBytes },
