@@ -86,7 +86,7 @@ export function candidatesOf(logits: Float32Array, settings: SamplingSettings): 
   let ids = topK < logits.length ? largestIds(logits, topK) : idsAbove(logits, Number.NEGATIVE_INFINITY);
   let weights = Float64Array.from(ids, weightOf);
   if (topP < 1) {
-    ids = nucleus(ids, weights, topP);
+    ids = nucleus(logits, ids, weights, topP);
     weights = Float64Array.from(ids, weightOf);
   }
   if (minP > 0) {
@@ -99,13 +99,13 @@ export function candidatesOf(logits: Float32Array, settings: SamplingSettings): 
 }
 
 /** The smallest set of the likeliest of `ids` whose share of all weights reaches `topP`, the likeliest first. */
-function nucleus(ids: Int32Array, weights: Float64Array, topP: number): Int32Array {
+function nucleus(logits: Float32Array, ids: Int32Array, weights: Float64Array, topP: number): Int32Array {
   const total = sum(weights);
   // Tokens below this weight together have less than 1 − topP: none of them is needed, and only few are left to sort.
   const least = ((1 - topP) * total) / ids.length;
   const order = Array.from(ids.keys()).filter((at) => weights[at]! >= least);
-  // Sorting is stable: of equals the one first in `ids`, which is the smaller id.
-  order.sort((a, b) => weights[b]! - weights[a]!);
+  // By logits, since different ones may have the same weight. Sorting is stable: of equals the smaller id comes first.
+  order.sort((a, b) => logits[ids[b]!]! - logits[ids[a]!]!);
   let reached = 0;
   let count = 0;
   while (count < order.length && reached < topP * total) reached += weights[order[count++]!]!;

@@ -15,7 +15,7 @@ import { shortNumber } from "../text.ts";
 
 const largestPromptBytes = 64 * 2 ** 20;
 
-const schema = z.strictObject({
+export const sampleSchema = z.strictObject({
   model: z.string().min(1).describe("the name of a run, or a model directory").meta({ valueName: "MODEL" }),
   prompt: z
     .string()
@@ -55,11 +55,11 @@ const schema = z.strictObject({
   threads: z.int().min(1).max(256).optional().describe("threads to compute with; by default one a core"),
 });
 
-type SampleOptions = z.output<typeof schema>;
+type SampleOptions = z.output<typeof sampleSchema>;
 
 type Sample = { text: string; tokens: number[]; finishReason: FinishReason };
 
-type SampleResult = {
+export type SampleResult = {
   model: string;
   prompt: string;
   promptTokens: number;
@@ -71,7 +71,7 @@ type SampleResult = {
 };
 
 export const command = defineCommand({
-  schema,
+  schema: sampleSchema,
   positionals: ["model"],
   examples: [
     { line: 'rookery sample my-run --prompt "Call me Ishmael."', purpose: "let the model of a run write on" },
@@ -82,7 +82,7 @@ export const command = defineCommand({
   describe: () => [],
 });
 
-async function sample(options: SampleOptions, context: CommandContext, io: CommandIo): Promise<SampleResult> {
+export async function sample(options: SampleOptions, context: CommandContext, io: CommandIo): Promise<SampleResult> {
   const { signal, onEvent } = context;
   const loaded = await loadModel(modelFolder(options.model), context);
   using model = loaded.model;
