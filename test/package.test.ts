@@ -69,6 +69,14 @@ test("the package holds what runs, and nothing else", () => {
   assert.deepEqual(native(join(installed, "dist")), native(join(root, "src")));
 });
 
+test("no compiled module reaches for a .ts file, which the package does not have", () => {
+  const modules = globSync("**/*.js", { cwd: join(installed, "dist") });
+  const reaching = modules.filter((path) =>
+    /["'`]\.{1,2}\/[^"'`\s]+(?<!\.d)\.ts["'`]/.test(readFileSync(join(installed, "dist", path), "utf8")),
+  );
+  assert.deepEqual(reaching, []);
+});
+
 test("the installed command runs, and finds the sources of its kernels", () => {
   assert.match(rookery("--help"), /Usage: rookery/);
   const info = JSON.parse(rookery("info", "hunyuan-large", "--json")) as { parameters: { total: number } };
