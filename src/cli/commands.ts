@@ -11,6 +11,11 @@ export type CommandEntry = {
 /** Every command, in the order of the help. To add one: a file under `commands/`, and a line here. */
 export const commandTable: readonly CommandEntry[] = [
   {
+    name: "start",
+    summary: "train a small model in about five minutes, measure it, and let it write",
+    load: () => import("./commands/start.ts"),
+  },
+  {
     name: "train",
     summary: "train a mixture of experts on texts, or go on with a run",
     load: () => import("./commands/train.ts"),

@@ -1,0 +1,116 @@
+/**
+ * A run that is killed and resumed ends with the bits of the undisturbed one. It is killed at the n-th change of its folder
+ * (a line of metrics, a file of a checkpoint, a rename), n drawn from a seed: moments that count, and no clock.
+ * `npm run test:long` sets ROOKERY_LONG_TESTS and kills 20 times.
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, it } from "node:test";
+import { streamKeys, uniform } from "../../src/base/random.ts";
+
+const kills = process.env.ROOKERY_LONG_TESTS ? 20 : 4;
+const rookery = path.join(import.meta.dirname, "../../bin/rookery.js");
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-kill-"));
+after(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+const tiny = {
+  vocabularySize: 320,
+  hiddenSize: 32,
+  intermediateSize: 24,
+  numHiddenLayers: 2,
+  numAttentionHeads: 2,
+  numKeyValueHeads: 1,
+  headDim: 16,
+  numExperts: 4,
+  maxPositionEmbeddings: 64,
+};
+
+function writeText(): string {
+  const file = path.join(folder, "text.txt");
+  const words = "the penguin swims over cold water and under ice while snow falls on a quiet shore".split(" ");
+  const keys = streamKeys(7, "words");
+  const lines = Array.from({ length: 400 }, (_, line) =>
+    Array.from({ length: 12 }, (_, word) => words[Math.floor(uniform(keys, line * 12 + word) * words.length)]).join(
+      " ",
+    ),
+  );
+  fs.writeFileSync(file, lines.join(".\n\n"));
+  return file;
+}
+
+const text = writeText();
+
+function startProcess(runsFolder: string, resume: boolean): ChildProcess {
+  const sizes = Object.entries(tiny).flatMap(([key, value]) => ["--set", `model.${key}=${value}`]);
+  const length = ["--steps", "40", "--checkpoint-every", "3", "--evaluate-every", "10"];
+  const batch = ["--sequence-length", "32", "--batch-tokens", "128", "--micro-batch-tokens", "64"];
+  const fresh = [...sizes, ...length, ...batch, "--data", text];
+  const options = ["train", "--name", "run", "--runs-folder", runsFolder, ...(resume ? ["--resume"] : fresh)];
+  return spawn(process.execPath, [rookery, ...options], { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+/** Runs to the end, or until the folder has changed `killAt` times. */
+async function runProcess(runsFolder: string, resume: boolean, killAt = Number.POSITIVE_INFINITY) {
+  fs.mkdirSync(runsFolder, { recursive: true });
+  let changes = 0;
+  const child = startProcess(runsFolder, resume);
+  const watcher = fs.watch(runsFolder, { recursive: true }, () => {
+    if (++changes === killAt) child.kill("SIGKILL");
+  });
+  let errors = "";
+  child.stderr?.on("data", (piece) => {
+    errors += piece;
+  });
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.on("close", (...how) => resolve(how)),
+  );
+  watcher.close();
+  return { code, signal, changes, errors };
+}
+
+const hash = (file: string) => createHash("sha256").update(fs.readFileSync(file)).digest("hex");
+
+function hashesOf(runsFolder: string) {
+  const run = path.join(runsFolder, "run");
+  const files = [
+    "model/model.safetensors",
+    "checkpoints/step-40/weights.safetensors",
+    "checkpoints/step-40/optimizer.safetensors",
+  ];
+  return files.map((file) => hash(path.join(run, file)));
+}
+
+it(`ends with the same bits after ${kills} SIGKILLs`, async () => {
+  const undisturbed = path.join(folder, "undisturbed");
+  const whole = await runProcess(undisturbed, false);
+  assert.equal(whole.code, 0, whole.errors);
+
+  const disturbed = path.join(folder, "disturbed");
+  const keys = streamKeys(11, "kills");
+  const hasRun = () => fs.existsSync(path.join(disturbed, "run", "config.json"));
+  for (let kill = 0; kill < kills; kill++) {
+    // a resumed process changes the folder less often than a whole run: spread the moments over what one kill leaves
+    const moment = 1 + Math.floor((uniform(keys, kill) * whole.changes) / 2);
+    const outcome = await runProcess(disturbed, hasRun(), moment);
+    assert.ok(outcome.signal === "SIGKILL" || outcome.code === 0, outcome.errors);
+  }
+  const last = await runProcess(disturbed, hasRun());
+  assert.equal(last.code, 0, last.errors);
+  assert.deepEqual(hashesOf(disturbed), hashesOf(undisturbed));
+  const steps = fs
+    .readFileSync(path.join(disturbed, "run", "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { step: number; kind: string })
+    .filter((record) => record.kind === "step")
+    .map((record) => record.step);
+  assert.deepEqual(
+    steps,
+    Array.from({ length: 40 }, (_, index) => index + 1),
+    "each step stands in the metrics once",
+  );
+});
