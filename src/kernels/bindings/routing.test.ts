@@ -11,6 +11,7 @@ import {
   skewedProbabilities,
 } from "../../../test/twins/routing.ts";
 import { relativeError } from "../../../test/twins/support.ts";
+import { hash32 } from "../../base/random.ts";
 
 type Case = RoutingRequest & { factor: number; probabilities: Float64Array; routing: Routing };
 
@@ -174,6 +175,23 @@ describe("recycle routing", () => {
     });
   });
 
+  it("keeps places in the order of the tokens' counter hashes, to their last bit", () => {
+    // So many tokens that several share the upper half of a hash.
+    const tokens = 100_000;
+    const shape = { tokens, experts: 2, k: 1, mode: "drop" as const, capacity: tokens / 2 };
+    const probabilities = Float64Array.from({ length: 2 * tokens }, (_, i) => (i % 2 ? 0.25 : 0.75));
+    for (const keys of [
+      [0, 0],
+      [123, 456],
+      [-1, 2 ** 31 - 1],
+    ] as [number, number][]) {
+      const hashes = Float64Array.from({ length: tokens }, (_, t) => hash32(keys, t));
+      const last = hashes.toSorted()[tokens / 2 - 1]!;
+      const expected = Array.from(hashes, (hash) => (hash <= last ? 0 : -1));
+      assert.ok(route(probabilities, { ...shape, keys }).assigned.every((expert, t) => expert === expected[t]));
+    }
+  });
+
   it("assigns otherwise under other keys, each of the two", () => {
     const shape = { tokens: 60, experts: 4, k: 1, mode: "recycle" as const, capacity: 15 };
     const probabilities = skewedProbabilities(60, 4, 3, 2);
@@ -224,6 +242,20 @@ describe("chance", () => {
       assert.ok(dispersion(keptWithNext, trials, (15 / 60) * (14 / 59)) < bound, keptWithNext.join());
     });
   }
+
+  it("gives the last free places to tokens of any position", () => {
+    // Everyone chooses expert 0, which keeps 15; expert 1 takes 15 more; 30 of the 60 are dropped.
+    const shape = { tokens: 60, experts: 2, k: 1, mode: "recycle" as const, capacity: 15 };
+    const probabilities = Float64Array.from({ length: 120 }, (_, i) => (i % 2 ? 0.25 : 0.75));
+    const recycled = new Array<number>(60).fill(0);
+    for (let trial = 0; trial < trials; trial++) {
+      const { assigned } = route(probabilities, { ...shape, keys: [trial, -trial] });
+      assigned.forEach((expert, t) => {
+        if (expert === 1) recycled[t]!++;
+      });
+    }
+    assert.ok(dispersion(recycled, trials, 1 / 4) < bound, recycled.join());
+  });
 
   it("takes free places in proportion, whoever takes them", () => {
     // Expert 0 is chosen by 60 and keeps 30; expert 1 has 3 of 30 places free, expert 2 all 30.
