@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { after, describe, it } from "node:test";
 import { tinyConfig, tinyModel, tinyTokenizer } from "../../test/tiny-model.ts";
 import { RookeryError } from "../base/errors.ts";
@@ -11,6 +14,7 @@ import type { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import { logits } from "../tensor/ops/linear.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
+import { Tokenizer } from "../text/tokenizer.ts";
 import { KeyValueCache } from "./cache.ts";
 import { type GenerateOptions, Generation, generate, stopTokenIds } from "./generate.ts";
 
@@ -159,6 +163,22 @@ describe("an answer", () => {
     assert.equal(answer.length, 300);
     assert.ok(answer.every((id) => id < tokenizer.vocabularySize));
     assert.ok(answer.some((id) => id > 256));
+  });
+
+  it("has no id that the tokenizer leaves out", async () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-engine-"));
+    await tokenizer.save(folder);
+    const json = JSON.parse(fs.readFileSync(path.join(folder, "tokenizer.json"), "utf8")) as { added_tokens: object[] };
+    fs.rmSync(folder, { recursive: true });
+    json.added_tokens.push({ ...json.added_tokens[0], id: 300, content: "<|late|>" });
+    using one = opened("f32");
+    const withGap = { ...one, tokenizer: Tokenizer.fromJson(json) };
+    using generation = new Generation(withGap, promptOf(5), options({ temperature: 50, topP: 1, maxTokens: 400 }));
+    const { answer } = finish(generation);
+    assert.deepEqual(
+      answer.filter((id) => id >= 290 && id !== 300),
+      [],
+    );
   });
 
   it("ends before a stop token, which is no part of it", () => {

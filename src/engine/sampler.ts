@@ -82,12 +82,16 @@ export function candidatesOf(logits: Float32Array, settings: SamplingSettings): 
   let largest = Number.NEGATIVE_INFINITY;
   for (const logit of logits) largest = Math.max(largest, logit);
   // Beside the largest, so that a temperature near 0 gives 0 for the others instead of a number that is too large.
-  const weightOf = (id: number) => Math.exp((logits[id]! - largest) / temperature);
+  const weightsOf = (ids: Int32Array) => {
+    const weights = new Float64Array(ids.length);
+    for (let at = 0; at < ids.length; at++) weights[at] = Math.exp((logits[ids[at]!]! - largest) / temperature);
+    return weights;
+  };
   let ids = topK < logits.length ? largestIds(logits, topK) : idsAbove(logits, Number.NEGATIVE_INFINITY);
-  let weights = Float64Array.from(ids, weightOf);
+  let weights = weightsOf(ids);
   if (topP < 1) {
     ids = nucleus(logits, ids, weights, topP);
-    weights = Float64Array.from(ids, weightOf);
+    weights = weightsOf(ids);
   }
   if (minP > 0) {
     // The likeliest has weight 1.
@@ -95,7 +99,8 @@ export function candidatesOf(logits: Float32Array, settings: SamplingSettings): 
     weights = weights.filter((weight) => weight >= minP);
   }
   const total = sum(weights);
-  return { ids, probabilities: weights.map((weight) => weight / total) };
+  for (let at = 0; at < weights.length; at++) weights[at]! /= total;
+  return { ids, probabilities: weights };
 }
 
 /** The smallest set of the likeliest of `ids` whose share of all weights reaches `topP`, the likeliest first. */
@@ -103,7 +108,8 @@ function nucleus(logits: Float32Array, ids: Int32Array, weights: Float64Array, t
   const total = sum(weights);
   // Tokens below this weight together have less than 1 − topP: none of them is needed, and only few are left to sort.
   const least = ((1 - topP) * total) / ids.length;
-  const order = Array.from(ids.keys()).filter((at) => weights[at]! >= least);
+  const order: number[] = [];
+  for (let at = 0; at < ids.length; at++) if (weights[at]! >= least) order.push(at);
   // By logits, since different ones may have the same weight. Sorting is stable: of equals the smaller id comes first.
   order.sort((a, b) => logits[ids[b]!]! - logits[ids[a]!]!);
   let reached = 0;
