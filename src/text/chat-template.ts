@@ -22,21 +22,21 @@ export type ChatSegment = {
  * Jinja form makes one text, in which a user who types `<|eos|>` would end a turn.
  */
 export const chatTemplate = [
-  "{%- for message in messages -%}",
-  "{%- if message['role'] == 'user' -%}",
+  "{% for message in messages %}",
+  "{% if message['role'] == 'user' %}",
   // A user turn starts anew, except right after the message that opened the chat. After an empty opening the official
   // template writes the start token twice, and models were trained on what it writes.
-  `{%- if loop.index0 != 1 -%}{{- '${controlText.startOfText}' -}}`,
-  `{%- elif messages[0]['content'] == '' -%}{{- '${controlText.startOfText}${controlText.startOfText}' -}}{%- endif -%}`,
-  `{{- message['content'] + '${controlText.endOfUser}' -}}`,
-  "{%- elif message['role'] == 'assistant' -%}",
-  `{{- message['content'] + '${controlText.eos}' -}}`,
-  "{%- elif message['role'] == 'system' and loop.first and message['content'] != '' -%}",
-  `{{- '${controlText.startOfText}' + message['content'] + '${controlText.endOfSystem}' -}}`,
-  "{%- else -%}",
-  "{{- message['content'] -}}",
-  "{%- endif -%}",
-  "{%- endfor -%}",
+  `{% if loop.index0 != 1 %}{{ '${controlText.startOfText}' }}`,
+  `{% elif messages[0]['content'] == '' %}{{ '${controlText.startOfText}${controlText.startOfText}' }}{% endif %}`,
+  `{{ message['content'] + '${controlText.endOfUser}' }}`,
+  "{% elif message['role'] == 'assistant' %}",
+  `{{ message['content'] + '${controlText.eos}' }}`,
+  "{% elif message['role'] == 'system' and loop.first and message['content'] != '' %}",
+  `{{ '${controlText.startOfText}' + message['content'] + '${controlText.endOfSystem}' }}`,
+  "{% else %}",
+  "{{ message['content'] }}",
+  "{% endif %}",
+  "{% endfor %}",
 ].join("");
 
 /**

@@ -140,7 +140,7 @@ export function readTokenTable(json: TokenizerJson, source: string): TokenTable 
 
 /**
  * The file that the package is to load: with or without the added tokens, which turn their text into control tokens,
- * and without truncation, padding and post-processing, which would change what a caller asked for.
+ * and without truncation, padding, post-processing and dropout, which would change what a caller asked for.
  */
 export function engineJson(json: TokenizerJson, keep: { addedTokens: boolean; normalizer: boolean }): string {
   return JSON.stringify({
@@ -150,6 +150,7 @@ export function engineJson(json: TokenizerJson, keep: { addedTokens: boolean; no
     truncation: null,
     padding: null,
     post_processor: null,
+    model: { ...json.model, dropout: null },
   });
 }
 

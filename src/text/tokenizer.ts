@@ -88,7 +88,7 @@ export class Tokenizer {
   /** Writes `tokenizer.json` and `tokenizer_config.json`. Throws `FILE_UNWRITABLE`. */
   async save(directory: string): Promise<void> {
     makeFolder(directory);
-    writeFileAtomic(path.join(directory, "tokenizer.json"), `${JSON.stringify(this.#json, null, 1)}\n`);
+    writeFileAtomic(path.join(directory, "tokenizer.json"), `${JSON.stringify(this.#json)}\n`);
     writeFileAtomic(path.join(directory, "tokenizer_config.json"), `${JSON.stringify(this.config, null, 2)}\n`);
   }
 
