@@ -44,7 +44,7 @@ test("pieces of known texts", () => {
     ["I'm  fine\n\n  ok", ["I", "'m", " ", " fine", "\n\n", " ", " ok"]],
     ["WE'LL they'Ve 'sun", ["WE", "'LL", " they", "'Ve", " '", "sun"]],
     ["'sun", ["'s", "un"]],
-    ["it'ſ", ["it", "'ſ"]],
+    ["it'ſun", ["it", "'ſ", "un"]],
     ["a\u0085\u0085b", ["a", "\u0085", "\u0085b"]],
     ["a\ufeff\ufeffb", ["a", "\ufeff\ufeff", "b"]],
     ["\r\n\r\nfoo\tbar", ["\r\n\r\n", "foo", "\tbar"]],
