@@ -183,23 +183,25 @@ function viewOf(whole: Tensor, part: OfficialTensor): Tensor {
 
 /**
  * Fills a model from tensors of the official names.
- * @throws RookeryError FILE_DAMAGED for a tensor that is missing, that the model lacks, or that has another shape.
+ * @throws RookeryError FILE_DAMAGED for a tensor that is missing, there twice, unknown to the model, or of another shape.
  */
 export function loadOfficialTensors(
   model: Transformer,
   tensors: Iterable<{ name: string; shape: readonly number[]; values: Float32Array }>,
 ): void {
   const wanted = new Map(model.officialTensors().map((named) => [named.name, named.tensor]));
+  const loaded = new Set<string>();
   const damaged = (message: string) =>
     new RookeryError("FILE_DAMAGED", message, "the weights belong to another configuration");
   for (const { name, shape, values } of tensors) {
     const tensor = wanted.get(name);
-    if (!tensor) throw damaged(`the model has no tensor ${name}`);
+    if (!tensor) throw damaged(loaded.has(name) ? `${name} is there twice` : `the model has no tensor ${name}`);
     if (shape.join() !== tensor.shape.join()) {
       throw damaged(`${name} is [${shape.join(", ")}], the model needs [${tensor.shape.join(", ")}]`);
     }
     tensor.setFloats(values);
     wanted.delete(name);
+    loaded.add(name);
   }
   const missing = wanted.keys().next().value;
   if (missing !== undefined) throw damaged(`${missing} is missing (${wanted.size} tensors are)`);
