@@ -84,15 +84,14 @@ INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t
 }
 
 /* A tile's rows as lanes [stride][16], times `scale`, and, unless `rows` is 0, as they are [16][stride]. */
-INLINE void load_lanes(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t, const char *from,
-                       float scale, float *lanes, float *rows, size_t stride, int is_bf16) {
+INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from, float scale, float *lanes, float *rows,
+                       size_t stride, int is_bf16) {
   for (size_t d = 0; d < stride; d += LANES) {
     f32x16 r[LANES];
     for (size_t lane = 0; lane < LANES; lane++) {
       r[lane] = splat(0);
       if (lane < t->lanes) {
-        size_t vector = head_vector(a, s, kv_head, t->row + lane);
-        r[lane] = load_part(from + vector * a->head_dim * (is_bf16 ? 2 : 4), d, a->head_dim - d, is_bf16);
+        r[lane] = load_part(from + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4), d, a->head_dim - d, is_bf16);
       }
       if (rows) store_f32(rows + lane * stride + d, r[lane]);
       r[lane] = r[lane] * splat(scale);
@@ -151,8 +150,8 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   size_t count = (end - first_row + LANES - 1) / LANES;
   memset(out, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
-    tiles[i] = make_lane_tile(a, s, first_row + i * LANES, end);
-    load_lanes(a, s, kv_head, &tiles[i], a->q, a->scale * LOG2_E, lanes + i * tile_floats, 0, stride, is_bf16);
+    tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
+    load_lanes(a, &tiles[i], a->q, a->scale * LOG2_E, lanes + i * tile_floats, 0, stride, is_bf16);
     store_f32(maximum + i * LANES, splat(-__builtin_inff()));
     store_f32(sum + i * LANES, splat(0));
   }
@@ -172,8 +171,8 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   }
   for (size_t i = 0; i < count; i++) {
     f32x16 total = load_f32(sum + i * LANES);
-    store_lanes(a, s, kv_head, &tiles[i], out + i * tile_floats, splat(1) / total, a->out, 0, is_bf16);
-    store_log_sum_exp(a, s, kv_head, &tiles[i], load_f32(maximum + i * LANES), total);
+    store_lanes(a, &tiles[i], out + i * tile_floats, splat(1) / total, a->out, 0, is_bf16);
+    store_log_sum_exp(a, &tiles[i], load_f32(maximum + i * LANES), total);
   }
 }
 
@@ -222,10 +221,10 @@ INLINE void backward_rows(const attention *a, const attention_sequence *s, size_
   memset(dq, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     size_t at = i * tile_floats;
-    tiles[i] = make_lane_tile(a, s, first_row + i * LANES, end);
-    load_lanes(a, s, kv_head, &tiles[i], a->q, a->scale * LOG2_E, q_lanes + at, q_rows + at, stride, is_bf16);
-    load_lanes(a, s, kv_head, &tiles[i], a->dout, 1, dout_lanes + at, dout_rows + at, stride, is_bf16);
-    row_statistics(a, s, kv_head, &tiles[i], log2_sum + i * LANES, delta + i * LANES, is_bf16);
+    tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
+    load_lanes(a, &tiles[i], a->q, a->scale * LOG2_E, q_lanes + at, q_rows + at, stride, is_bf16);
+    load_lanes(a, &tiles[i], a->dout, 1, dout_lanes + at, dout_rows + at, stride, is_bf16);
+    row_statistics(a, &tiles[i], log2_sum + i * LANES, delta + i * LANES, is_bf16);
   }
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
@@ -245,7 +244,7 @@ INLINE void backward_rows(const attention *a, const attention_sequence *s, size_
     }
   }
   for (size_t i = 0; i < count; i++) {
-    store_lanes(a, s, kv_head, &tiles[i], dq + i * tile_floats, splat(1), a->dq, a->accumulate, is_bf16);
+    store_lanes(a, &tiles[i], dq + i * tile_floats, splat(1), a->dq, a->accumulate, is_bf16);
   }
 }
 

@@ -36,7 +36,8 @@ typedef struct {
 
 /* Sixteen rows of queries. Lanes past the last row hold zeros and stand at position -1. */
 typedef struct {
-  size_t row, lanes;
+  size_t lanes;
+  size_t vector[LANES]; /* a lane's head vector, counted through [query rows, heads] */
   i32x16 position;
   int32_t least_position, most_position;
 } lane_tile;
@@ -51,23 +52,24 @@ INLINE void store_part(void *p, size_t i, size_t left, f32x16 v, int is_bf16) {
   if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
 }
 
-/* Number of head vector of a row of queries, counted through [query rows, heads]. */
-static inline size_t head_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t row) {
-  return ((size_t)s->query_row + row / a->group) * a->heads + kv_head * a->group + row % a->group;
-}
 /* Number of the head vector of a key, counted through [key rows, kv_heads]. */
 static inline size_t key_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t key) {
   return ((size_t)s->key_row + key) * a->kv_heads + kv_head;
 }
 
-static inline lane_tile make_lane_tile(const attention *a, const attention_sequence *s, size_t row, size_t end) {
-  lane_tile t = {.row = row, .lanes = smaller_of(LANES, end - row)};
-  int32_t before = s->keys - s->queries;
+/* The rows from `row` on, and before `end`, of a sequence and KV head. */
+static inline lane_tile make_lane_tile(const attention *a, const attention_sequence *s, size_t kv_head, size_t row, size_t end) {
+  lane_tile t = {.lanes = smaller_of(LANES, end - row)};
+  int32_t position[LANES];
+  size_t query = row / a->group, head = row % a->group;
   for (size_t lane = 0; lane < LANES; lane++) {
-    t.position[lane] = lane < t.lanes ? before + (int32_t)((row + lane) / a->group) : -1;
+    position[lane] = lane < t.lanes ? s->keys - s->queries + (int32_t)query : -1;
+    t.vector[lane] = ((size_t)s->query_row + query) * a->heads + kv_head * a->group + head;
+    if (++head == a->group) { head = 0; query++; }
   }
-  t.least_position = t.position[0];
-  t.most_position = t.position[t.lanes - 1];
+  memcpy(&t.position, position, sizeof position);
+  t.least_position = position[0];
+  t.most_position = position[t.lanes - 1];
   return t;
 }
 
@@ -132,19 +134,18 @@ INLINE f32x16 exp2_16(f32x16 t, int precise) {
 }
 
 /* What the way back needs of a tile's rows: log_sum_exp in base 2, and delta = dout . out. */
-INLINE void row_statistics(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
-                           float *log2_sum, float *delta, int is_bf16) {
+INLINE void row_statistics(const attention *a, const lane_tile *t, float *log2_sum, float *delta, int is_bf16) {
   store_f32(log2_sum, splat(0));
   store_f32(delta, splat(0));
   for (size_t lane = 0; lane < t->lanes; lane++) {
-    size_t vector = head_vector(a, s, kv_head, t->row + lane), at = vector * a->head_dim * (is_bf16 ? 2 : 4);
+    size_t at = t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4);
     f32x16 sum = splat(0);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
       size_t left = a->head_dim - d;
       sum = fma16(load_part(a->dout + at, d, left, is_bf16), load_part(a->out + at, d, left, is_bf16), sum);
     }
     delta[lane] = sum16(sum);
-    log2_sum[lane] = a->log_sum_exp[vector] * LOG2_E;
+    log2_sum[lane] = a->log_sum_exp[t->vector[lane]] * LOG2_E;
   }
 }
 
@@ -198,14 +199,14 @@ INLINE void transpose16(f32x16 r[LANES]) {
 }
 
 /* to = (to +) lanes * scale, as rows again. */
-INLINE void store_lanes(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
-                        const float *lanes, f32x16 scale, char *to, int accumulate, int is_bf16) {
+INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lanes, f32x16 scale, char *to, int accumulate,
+                        int is_bf16) {
   for (size_t d = 0; d < a->head_dim; d += LANES) {
     f32x16 r[LANES];
     for (size_t i = 0; i < LANES; i++) r[i] = load_f32(lanes + (d + i) * LANES) * scale;
     transpose16(r);
     for (size_t lane = 0; lane < t->lanes; lane++) {
-      void *row = to + head_vector(a, s, kv_head, t->row + lane) * a->head_dim * (is_bf16 ? 2 : 4);
+      void *row = to + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4);
       f32x16 x = r[lane];
       if (accumulate) x += load_part(row, d, a->head_dim - d, is_bf16);
       store_part(row, d, a->head_dim - d, x, is_bf16);
@@ -214,11 +215,10 @@ INLINE void store_lanes(const attention *a, const attention_sequence *s, size_t 
 }
 
 /* Keeps the logarithm (base e) of the sums: `maximum` is in base 2. */
-static inline void store_log_sum_exp(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t,
-                                     f32x16 maximum, f32x16 sum) {
+static inline void store_log_sum_exp(const attention *a, const lane_tile *t, f32x16 maximum, f32x16 sum) {
   if (!a->log_sum_exp) return;
   f32x16 value = fma16(maximum, splat(LN_2), log16(sum));
-  for (size_t lane = 0; lane < t->lanes; lane++) a->log_sum_exp[head_vector(a, s, kv_head, t->row + lane)] = value[lane];
+  for (size_t lane = 0; lane < t->lanes; lane++) a->log_sum_exp[t->vector[lane]] = value[lane];
 }
 
 /* ---- attention_amx.c ---- */

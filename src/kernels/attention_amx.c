@@ -86,14 +86,13 @@ INLINE row_pairs interleave(__m512i x, __m512i y) {
 }
 
 /* Sixteen lanes of queries as B tiles [steps][16 pairs of dims][16 lanes]; `sign` is xored onto each element. */
-static void pack_lanes(const attention *a, const attention_sequence *s, size_t kv_head, const lane_tile *t, const char *from,
-                       uint32_t sign, char *to) {
+static void pack_lanes(const attention *a, const lane_tile *t, const char *from, uint32_t sign, char *to) {
   for (size_t d = 0; d < a->head_dim; d += 32, to += TILE_BYTES) {
     f32x16 r[LANES];
     for (size_t lane = 0; lane < LANES; lane++) {
       __m512i x = _mm512_setzero_si512();
       if (lane < t->lanes) {
-        const bf16 *row = (const bf16 *)from + head_vector(a, s, kv_head, t->row + lane) * a->head_dim;
+        const bf16 *row = (const bf16 *)from + t->vector[lane] * a->head_dim;
         x = _mm512_xor_si512(load_words(row + d, a->head_dim - d), _mm512_set1_epi32((int)sign));
       }
       r[lane] = (f32x16)x;
@@ -103,19 +102,17 @@ static void pack_lanes(const attention *a, const attention_sequence *s, size_t k
   }
 }
 
-/* 32 rows of queries (two lane tiles, the second may be missing) as B tiles [dim tiles][16 pairs of rows][16 dims]. */
-static void pack_rows(const attention *a, const attention_sequence *s, size_t kv_head, size_t row, size_t end,
-                      const char *from, char *to) {
+/* Two lane tiles, or one, as the B tiles [dim tiles][16 pairs of rows][16 dims] of their rows. */
+static void pack_rows(const attention *a, const lane_tile *tiles, size_t count, const char *from, char *to) {
   size_t dim_tiles = dim_tiles_of(a->head_dim);
   for (size_t pair = 0; pair < 16; pair++) {
     for (size_t d = 0; d < a->head_dim; d += 32) {
       __m512i x[2];
       for (size_t i = 0; i < 2; i++) {
-        size_t r = row + 2 * pair + i;
+        size_t tile = pair / 8, lane = 2 * pair % LANES + i;
         x[i] = _mm512_setzero_si512();
-        if (r < end) {
-          const bf16 *source = (const bf16 *)from + head_vector(a, s, kv_head, r) * a->head_dim;
-          x[i] = load_words(source + d, a->head_dim - d);
+        if (tile < count && lane < tiles[tile].lanes) {
+          x[i] = load_words((const bf16 *)from + tiles[tile].vector[lane] * a->head_dim + d, a->head_dim - d);
         }
       }
       row_pairs pairs = interleave(x[0], x[1]);
@@ -307,8 +304,8 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   size_t count = (end - first_row + LANES - 1) / LANES;
   memset(room.out, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
-    tiles[i] = make_lane_tile(a, s, first_row + i * LANES, end);
-    pack_lanes(a, s, kv_head, &tiles[i], a->q, score_sign(a->scale), room.q + i * steps * TILE_BYTES);
+    tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
+    pack_lanes(a, &tiles[i], a->q, score_sign(a->scale), room.q + i * steps * TILE_BYTES);
     store_f32(room.maximum + i * LANES, splat(-__builtin_inff()));
     store_f32(room.sum + i * LANES, splat(0));
   }
@@ -341,8 +338,8 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   _tile_release();
   for (size_t i = 0; i < count; i++) {
     f32x16 total = load_f32(room.sum + i * LANES);
-    store_lanes(a, s, kv_head, &tiles[i], room.out + i * tile_floats, splat(1) / total, a->out, 0, 1);
-    store_log_sum_exp(a, s, kv_head, &tiles[i], load_f32(room.maximum + i * LANES), total);
+    store_lanes(a, &tiles[i], room.out + i * tile_floats, splat(1) / total, a->out, 0, 1);
+    store_log_sum_exp(a, &tiles[i], load_f32(room.maximum + i * LANES), total);
   }
 }
 
@@ -439,14 +436,14 @@ static void backward_rows(const attention *a, const attention_sequence *s, size_
   size_t count = (end - first_row + LANES - 1) / LANES, row_steps = (count + 1) / 2;
   memset(room->dq, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
-    tiles[i] = make_lane_tile(a, s, first_row + i * LANES, end);
-    pack_lanes(a, s, kv_head, &tiles[i], a->q, score_sign(a->scale), room->q + i * lane_bytes);
-    pack_lanes(a, s, kv_head, &tiles[i], a->dout, 0, room->dout + i * lane_bytes);
-    row_statistics(a, s, kv_head, &tiles[i], room->log2_sum + i * LANES, room->delta + i * LANES, 1);
+    tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
+    pack_lanes(a, &tiles[i], a->q, score_sign(a->scale), room->q + i * lane_bytes);
+    pack_lanes(a, &tiles[i], a->dout, 0, room->dout + i * lane_bytes);
+    row_statistics(a, &tiles[i], room->log2_sum + i * LANES, room->delta + i * LANES, 1);
   }
   for (size_t i = 0; i < row_steps; i++) {
-    pack_rows(a, s, kv_head, first_row + i * 32, end, a->q, room->q_rows + i * dim_tiles * TILE_BYTES);
-    pack_rows(a, s, kv_head, first_row + i * 32, end, a->dout, room->dout_rows + i * dim_tiles * TILE_BYTES);
+    pack_rows(a, tiles + 2 * i, count - 2 * i, a->q, room->q_rows + i * dim_tiles * TILE_BYTES);
+    pack_rows(a, tiles + 2 * i, count - 2 * i, a->dout, room->dout_rows + i * dim_tiles * TILE_BYTES);
   }
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
@@ -496,7 +493,7 @@ static void backward_rows(const attention *a, const attention_sequence *s, size_
     }
   }
   for (size_t i = 0; i < count; i++) {
-    store_lanes(a, s, kv_head, &tiles[i], room->dq + i * tile_floats, splat(1), a->dq, a->accumulate, 1);
+    store_lanes(a, &tiles[i], room->dq + i * tile_floats, splat(1), a->dq, a->accumulate, 1);
   }
 }
 
