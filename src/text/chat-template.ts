@@ -1,5 +1,5 @@
 import { RookeryError } from "../base/errors.ts";
-import { joinIds } from "./encoding-engine.ts";
+import { joinIds } from "./ids.ts";
 import { type ControlName, controlText } from "./pattern.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

@@ -1,10 +1,9 @@
 import type { Tokenizer as NativeTokenizer } from "tokenizers";
 import { RookeryError } from "../base/errors.ts";
-import { splitForEncoding } from "./blocks.ts";
 
 // The package keeps offsets and spellings of every token until its result is read: about 150 bytes a token. So much
 // text at a time keeps that under a few tens of megabytes.
-const charactersPerCall = 1 << 20;
+const charactersPerCall = 1 << 18;
 
 let loading: Promise<typeof import("tokenizers")> | undefined;
 
@@ -43,53 +42,25 @@ export class EncodingEngine {
     }
   }
 
-  /** Ids of one text as a whole, for texts of bounded length. */
+  /** Ids of one well-formed text. */
   async encode(text: string): Promise<Int32Array> {
     if (text === "") return new Int32Array(0);
-    const encoding = await this.#native.encode(text.toWellFormed(), null, { addSpecialTokens: false });
+    const encoding = await this.#native.encode(text, null, { addSpecialTokens: false });
     return Int32Array.from(encoding.getIds());
   }
 
-  /**
-   * Ids of each text. Long texts are cut where the split pattern cuts in any case, so the ids are those of the whole.
-   * Memory stays bounded however long the texts are.
-   */
-  async encodeBatch(texts: readonly string[]): Promise<Int32Array[]> {
-    const partsOf: Int32Array[][] = texts.map(() => []);
-    let blocks: string[] = [];
-    let owners: number[] = [];
-    let characters = 0;
-    const run = async (): Promise<void> => {
-      if (blocks.length === 0) return;
-      const encodings = await this.#native.encodeBatch(blocks, { addSpecialTokens: false });
-      for (const [index, encoding] of encodings.entries()) {
-        partsOf[owners[index]!]!.push(Int32Array.from(encoding.getIds()));
+  /** Ids of each well-formed text. The texts are handed over a few at a time, so memory does not grow with them. */
+  async encodeAll(texts: readonly string[]): Promise<Int32Array[]> {
+    const all: Int32Array[] = [];
+    for (let first = 0; first < texts.length; ) {
+      let last = first;
+      for (let characters = 0; last < texts.length && characters < charactersPerCall; last++) {
+        characters += texts[last]!.length;
       }
-      blocks = [];
-      owners = [];
-      characters = 0;
-    };
-    for (const [owner, text] of texts.entries()) {
-      for (const block of splitForEncoding(text.toWellFormed())) {
-        blocks.push(block);
-        owners.push(owner);
-        characters += block.length;
-        if (characters >= charactersPerCall) await run();
-      }
+      const encodings = await this.#native.encodeBatch(texts.slice(first, last), { addSpecialTokens: false });
+      for (const encoding of encodings) all.push(Int32Array.from(encoding.getIds()));
+      first = last;
     }
-    await run();
-    return partsOf.map(joinIds);
+    return all;
   }
-}
-
-/** One array of all ids. */
-export function joinIds(parts: readonly Int32Array[]): Int32Array {
-  if (parts.length === 1) return parts[0]!;
-  const all = new Int32Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

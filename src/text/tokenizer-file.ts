@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { RookeryError } from "../base/errors.ts";
 import { quoteForMessage } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
@@ -152,6 +153,14 @@ export function engineJson(json: TokenizerJson, keep: { addedTokens: boolean; no
     post_processor: null,
     model: { ...json.model, dropout: null },
   });
+}
+
+/** Whether text is normalised and split exactly as by `makeTokenizerJson`, so that `splitPieces` gives its pieces. */
+export function splitsAsOurs(json: TokenizerJson): boolean {
+  const ours = makeTokenizerJson({ tokens: [], merges: [] });
+  return (
+    isDeepStrictEqual(json.normalizer, ours.normalizer) && isDeepStrictEqual(json.pre_tokenizer, ours.pre_tokenizer)
+  );
 }
 
 function isTokenId(id: unknown): id is number {

@@ -2,7 +2,9 @@ import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import { makeFolder, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
-import { EncodingEngine, joinIds } from "./encoding-engine.ts";
+import { BlockEncoder } from "./block-encoder.ts";
+import { EncodingEngine } from "./encoding-engine.ts";
+import { joinIds } from "./ids.ts";
 import { type ControlName, controlText } from "./pattern.ts";
 import { StreamDecoder } from "./stream-decoder.ts";
 import type { TokenTable } from "./token-table.ts";
@@ -13,6 +15,7 @@ import {
   engineJson,
   makeTokenizerJson,
   readTokenTable,
+  splitsAsOurs,
   type TokenizerJson,
   tokenizerJsonLimitBytes,
 } from "./tokenizer-file.ts";
@@ -44,6 +47,7 @@ export class Tokenizer {
   readonly #table: TokenTable;
   readonly #idOfByte = new Int32Array(256).fill(-1);
   readonly #engines = new Map<Variant, Promise<EncodingEngine>>();
+  #encoder: Promise<BlockEncoder> | undefined;
 
   private constructor(json: TokenizerJson, config: TokenizerConfig, source: string) {
     this.#json = json;
@@ -100,12 +104,13 @@ export class Tokenizer {
 
   /** `encodeText` of each, on all cores; texts of any length. */
   async encodeBatch(texts: readonly string[]): Promise<Int32Array[]> {
-    return (await this.#engine("text")).encodeBatch(texts);
+    this.#encoder ??= this.#makeEncoder();
+    return (await this.#encoder).encodeBatch(texts);
   }
 
   /** Ids of a raw prompt: text that spells a special token becomes that token. For trusted prompts and `/tokenize`. */
   async encodeWithSpecials(text: string): Promise<Int32Array> {
-    return (await this.#engine("specials")).encode(text);
+    return (await this.#engine("specials")).encode(text.toWellFormed());
   }
 
   /**
@@ -114,9 +119,9 @@ export class Tokenizer {
    */
   async encodeBytes(bytes: Uint8Array): Promise<Int32Array> {
     const runs = splitByUtf8(bytes);
-    const engine = await this.#engine("raw");
+    const encoder = new BlockEncoder(await this.#engine("raw"));
     const texts = runs.filter((run): run is Extract<ByteRun, { text: string }> => "text" in run).map((run) => run.text);
-    const encoded = (await engine.encodeBatch(texts)).values();
+    const encoded = (await encoder.encodeBatch(texts)).values();
     return joinIds(runs.map((run) => ("text" in run ? encoded.next().value! : this.#encodeSingleBytes(run.bytes))));
   }
 
@@ -157,6 +162,11 @@ export class Tokenizer {
       );
     }
     return id;
+  }
+
+  async #makeEncoder(): Promise<BlockEncoder> {
+    const exact = await this.#engine("text");
+    return splitsAsOurs(this.#json) ? new BlockEncoder(exact, await this.#engine("raw")) : new BlockEncoder(exact);
   }
 
   #engine(variant: Variant): Promise<EncodingEngine> {
