@@ -245,7 +245,9 @@ function startWaiting(body: string) {
       describe: () => ["saved"],
     });
     await runFromShell([{ name: "wait", summary: "", load: async () => ({ command }) }]);`;
-  return spawn(process.execPath, ["--input-type=module", "--eval", program, "rookery", "wait"], { cwd: root });
+  // A process that fails to stop is ended, so that the test fails instead of waiting.
+  const options = { cwd: root, timeout: 60_000, killSignal: "SIGKILL" } as const;
+  return spawn(process.execPath, ["--input-type=module", "--eval", program, "rookery", "wait"], options);
 }
 
 function collect(child: ReturnType<typeof startWaiting>, onText: (text: string) => void) {
