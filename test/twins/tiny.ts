@@ -1,5 +1,6 @@
 /** A model small enough to train within a test, and packed batches for it. */
 
+import { createHash } from "node:crypto";
 import { shuffled, streamKeys } from "../../src/base/random.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { presets } from "../../src/model/presets.ts";
@@ -17,6 +18,13 @@ export const tinyConfig: ModelConfig = {
   maxPositionEmbeddings: 64,
   initializerRange: 0.2,
 };
+
+/** A hash of the exact bits, in place of arrays whose difference would take minutes to print. */
+export function bitsOf(...arrays: (Float32Array | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const { buffer, byteOffset, byteLength } of arrays) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest("hex");
+}
 
 /** A packed batch of documents of these lengths, of random tokens; every seventh target does not count. */
 export function packedBatch(lengths: readonly number[], seed: number, vocabularySize = tinyConfig.vocabularySize) {
