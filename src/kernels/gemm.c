@@ -55,6 +55,9 @@ static void configure_tiles(size_t rows) {
   _tile_loadconfig(&config);
 }
 
+/* GCC does not know that a tile load reads memory: without this it may move the stores that fill a buffer past the loads. */
+INLINE void settle_stores(void) { __asm__ volatile("" ::: "memory"); }
+
 /* c [32, 32] = a [32, 32 steps] b; a_tail: the zero-padded last part of A's rows, 64 bytes each, or 0. */
 INLINE void tile_block(const bf16 *a, size_t row_bytes, const bf16 *a_tail, const bf16 *b, size_t steps, int lower, float *c) {
   _tile_zero(0); _tile_zero(1);
@@ -277,6 +280,7 @@ static void multiply_block(void *context, int32_t task, int32_t thread) {
         memset(tail + r * 32, 0, 64);
         memcpy(tail + r * 32, a + r * job->inner + job->inner - odd, odd * sizeof(bf16));
       }
+      settle_stores();
     }
     size_t configured = 0;
     for (; panel < last; panel++) {

@@ -40,6 +40,9 @@ INLINE bf16 f32_to_bf16(float f) {
 }
 
 INLINE f32x16 widen_bf16(u16x16 v) {
+#if defined(__AVX512F__)
+  return (f32x16)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)v), 16); /* GCC 12 splits the conversion in two */
+#endif
   u32x16 w = __builtin_convertvector(v, u32x16) << 16;
   return (f32x16)w;
 }
@@ -133,6 +136,14 @@ INLINE f32x16 min16(f32x16 a, f32x16 b) {
 }
 
 INLINE float sum16(f32x16 v) {
+#if defined(__AVX512F__)
+  /* the same tree as below, in registers */
+  __m256 w8 = _mm256_add_ps(_mm512_castps512_ps256((__m512)v),
+                            _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v), 1)));
+  __m128 w4 = _mm_add_ps(_mm256_castps256_ps128(w8), _mm256_extractf128_ps(w8, 1));
+  __m128 w2 = _mm_add_ps(w4, _mm_movehl_ps(w4, w4));
+  return _mm_cvtss_f32(_mm_add_ss(w2, _mm_movehdup_ps(w2)));
+#endif
   float s[LANES]; memcpy(s, &v, sizeof v);
   for (int width = 8; width; width >>= 1) for (int i = 0; i < width; i++) s[i] += s[i + width];
   return s[0];
