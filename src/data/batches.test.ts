@@ -63,34 +63,53 @@ test("in each epoch every token of every document comes exactly once, in order; 
       const documents = unique(documentLengths);
       const stream = new BatchStream({ sources: [source("a", documents)], rows, sequenceLength, seed });
       const tokens = documentLengths.reduce((sum, length) => sum + length, 0);
-      const seen: number[] = [];
-      const targets: number[] = [];
-      while (seen.length < 3 * tokens) {
+      // A row reads its documents one after the other, from batch to batch.
+      const seen: number[][] = Array.from({ length: rows }, () => []);
+      const targets: number[][] = Array.from({ length: rows }, () => []);
+      for (let read = 0; read < 3 * tokens + rows * sequenceLength; read += rows * sequenceLength) {
         const batch = stream.next();
         checkBatch(batch);
-        seen.push(...batch.tokens);
-        targets.push(...batch.targets);
+        for (let row = 0; row < rows; row++) {
+          seen[row]!.push(...batch.tokens.subarray(row * sequenceLength, (row + 1) * sequenceLength));
+          targets[row]!.push(...batch.targets.subarray(row * sequenceLength, (row + 1) * sequenceLength));
+        }
       }
-      for (let epoch = 0; epoch < 3; epoch++) {
-        const part = seen.slice(epoch * tokens, (epoch + 1) * tokens);
-        const order = part.filter((token) => token % 1000 === 0).map((token) => token / 1000);
-        assert.deepEqual(
-          part,
-          order.flatMap((d) => documents[d]!),
-        );
-        assert.deepEqual(
-          order.toSorted((a, b) => a - b),
-          documents.map((_, d) => d),
-        );
-        // A target for each token but a document's last: also where a row or a batch ends.
-        part.forEach((token, i) => {
-          const last = (token % 1000) + 1 === documents[Math.floor(token / 1000)]!.length;
-          assert.equal(targets[epoch * tokens + i], last ? -1 : token + 1);
+      const counts = new Map<number, number>();
+      for (let row = 0; row < rows; row++) {
+        assert.equal(seen[row]![0]! % 1000, 0, "a row begins with the start of a document");
+        seen[row]!.forEach((token, i) => {
+          counts.set(token, (counts.get(token) ?? 0) + 1);
+          const isLast = (token % 1000) + 1 === documents[Math.floor(token / 1000)]!.length;
+          // A target for each token but a document's last: also where a row or a batch ends.
+          assert.equal(targets[row]![i], isLast ? -1 : token + 1);
+          const next = seen[row]![i + 1];
+          if (next !== undefined) assert.equal(isLast ? next % 1000 : next, isLast ? 0 : token + 1);
         });
+      }
+      // Each document is handed out once an epoch: no token can be ahead of another by more than the documents under way.
+      for (const document of documents) {
+        const starts = counts.get(document[0]!) ?? 0;
+        const others = documents.map((other) => counts.get(other[0]!) ?? 0);
+        assert.ok(Math.max(...others) - starts <= 1, `${others}`);
+        for (const token of document) assert.ok(starts - (counts.get(token) ?? 0) <= rows);
       }
     }),
     { seed: 4, numRuns: 60 },
   );
+});
+
+test("the rows of a batch read different documents", () => {
+  const stream = new BatchStream({
+    sources: [source("a", unique(Array(8).fill(30)))],
+    rows: 4,
+    sequenceLength: 5,
+    seed: 1,
+  });
+  for (let batch = 0; batch < 6; batch++) {
+    const { tokens } = stream.next();
+    const documents = [0, 5, 10, 15].map((at) => Math.floor(tokens[at]! / 1000));
+    assert.equal(new Set(documents).size, 4, `batch ${batch}: ${documents}`);
+  }
 });
 
 test("a stream resumed at any batch goes on exactly as the uninterrupted one, through a change of the mixture", () => {
@@ -183,9 +202,9 @@ test("mixtures and positions that cannot be used are refused", () => {
     { sources: [{ ...a, epoch: -1 }, b] },
     { weights: [0, 1] },
     { weights: [1] },
-    { current: { source: 2, document: 0, offset: 0 } },
-    { current: { source: 0, document: 2, offset: 0 } },
-    { current: { source: 0, document: 0, offset: 5 } },
+    { current: [{ source: 2, document: 0, offset: 0 }] },
+    { current: [{ source: 0, document: 2, offset: 0 }] },
+    { current: [{ source: 0, document: 0, offset: 5 }] },
   ];
   for (const change of changes) {
     const damaged = { ...position, ...change } as DataPosition;

@@ -16,8 +16,8 @@ const positionSchema = z.strictObject({
   tokens: count,
   weights: z.array(z.number().min(0)),
   sources: z.array(z.strictObject({ name: z.string(), epoch: count, next: count, taken: count })),
-  /** The document that a batch's end has cut: source and document by number, tokens already used. */
-  current: z.strictObject({ source: count, document: count, offset: count }).nullable(),
+  /** Of each row the document that its end has cut, if any: source and document by number, tokens already used. */
+  current: z.array(z.strictObject({ source: count, document: count, offset: count }).nullable()),
 });
 
 /** Where a `BatchStream` stands, between two batches. Plain JSON. */
@@ -44,8 +44,12 @@ type SourceState = TokenSource & {
   order: Uint32Array | null;
 };
 
+type CutDocument = Piece & { source: number; document: number; first: number };
+
 /**
- * Endless packed batches from tokenised sources. Within an epoch of a source each of its documents comes exactly once,
+ * Endless packed batches from tokenised sources. Each row of a batch goes on with a document of its own, from batch to batch
+ * until it ends, so that a batch holds as many different documents as it has rows: consecutive parts of one document have
+ * too much in common to make a good gradient. Within an epoch of a source each of its documents comes exactly once,
  * in an order that (seed, source, epoch) fixes. The next document is taken from the source that is furthest behind its
  * share of the mixture, so that shares hold over any stretch and not only on average. Everything is synchronous, and
  * `position()` with the same shards and seed reproduces the batches that follow, bit for bit.
@@ -58,7 +62,7 @@ export class BatchStream {
   readonly #fingerprint: string;
   #batches = 0;
   #tokens = 0;
-  #current: (Piece & { source: number; document: number; first: number }) | null = null;
+  readonly #current: (CutDocument | null)[];
 
   /** Throws BAD_DATA when no source has tokens, INVALID_OPTION on sizes, a mixture or a position that cannot be used. */
   constructor(options: BatchStreamOptions) {
@@ -73,6 +77,7 @@ export class BatchStream {
     this.rows = options.rows;
     this.sequenceLength = options.sequenceLength;
     this.#seed = options.seed;
+    this.#current = new Array<CutDocument | null>(options.rows).fill(null);
     this.#sources = options.sources.map((source) => {
       return { ...source, weight: source.shard.tokens, epoch: 0, next: 0, taken: 0, order: null };
     });
@@ -91,7 +96,7 @@ export class BatchStream {
 
   /** Packs the next batch. */
   next(): PackedBatch {
-    const batch = packBatch(this.rows, this.sequenceLength, () => this.#piece(), 0);
+    const batch = packBatch(this.rows, this.sequenceLength, (row) => this.#piece(row), 0);
     this.#batches++;
     this.#tokens += this.rows * this.sequenceLength;
     return batch;
@@ -132,7 +137,6 @@ export class BatchStream {
 
   /** Where the stream stands, between the last batch and the next. */
   position(): DataPosition {
-    const current = this.#current;
     return {
       format: dataPositionFormat,
       fingerprint: this.#fingerprint,
@@ -140,19 +144,22 @@ export class BatchStream {
       tokens: this.#tokens,
       weights: this.#sources.map((source) => source.weight),
       sources: this.#sources.map(({ name, epoch, next, taken }) => ({ name, epoch, next, taken })),
-      current:
-        current && current.start < current.end
-          ? { source: current.source, document: current.document, offset: current.start - current.first }
+      current: this.#current.map((cut) =>
+        cut && cut.start < cut.end
+          ? { source: cut.source, document: cut.document, offset: cut.start - cut.first }
           : null,
+      ),
     };
   }
 
-  #piece(): Piece {
-    while (this.#current === null || this.#current.start >= this.#current.end) this.#nextDocument();
-    return this.#current;
+  #piece(row: number): Piece {
+    let current = this.#current[row] ?? null;
+    while (current === null || current.start >= current.end) current = this.#nextDocument();
+    this.#current[row] = current;
+    return current;
   }
 
-  #nextDocument(): void {
+  #nextDocument(): CutDocument {
     let chosen = -1;
     let least = Number.POSITIVE_INFINITY;
     this.#sources.forEach((source, i) => {
@@ -173,7 +180,7 @@ export class BatchStream {
     const document = source.order[source.next++]!;
     const { start, end } = source.shard.bounds(document);
     source.taken += end - start;
-    this.#current = { shard: source.shard, source: chosen, document, first: start, start, end };
+    return { shard: source.shard, source: chosen, document, first: start, start, end };
   }
 
   #restore(input: DataPosition): void {
@@ -198,12 +205,14 @@ export class BatchStream {
     if (!this.#sources.some((source) => source.weight > 0 && source.shard.tokens > 0)) throw impossible;
     this.#batches = position.batches;
     this.#tokens = position.tokens;
-    this.#current = null;
-    if (current === null) return;
-    const shard = this.#sources[current.source]?.shard;
-    if (shard === undefined || current.document >= shard.documents) throw impossible;
-    const { start, end } = shard.bounds(current.document);
-    if (start + current.offset >= end) throw impossible;
-    this.#current = { shard, ...current, first: start, start: start + current.offset, end };
+    if (current.length !== this.rows) throw impossible;
+    current.forEach((cut, row) => {
+      const shard = cut && this.#sources[cut.source]?.shard;
+      if (!cut) return;
+      if (!shard || cut.document >= shard.documents) throw impossible;
+      const { start, end } = shard.bounds(cut.document);
+      if (start + cut.offset >= end) throw impossible;
+      this.#current[row] = { shard, ...cut, first: start, start: start + cut.offset, end };
+    });
   }
 }
