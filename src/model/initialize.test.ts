@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { tinyConfig } from "../../test/twins/tiny.ts";
 import { streamKeys } from "../base/random.ts";
-import { fillNormal } from "./initialize.ts";
+import { fillNormal, initialDeviation } from "./initialize.ts";
+import { describeParameters } from "./parameters.ts";
 
 function filled(count: number, deviation: number, seed: number): Float32Array {
   const values = new Float32Array(count).fill(Number.NaN);
@@ -26,4 +28,17 @@ test("the same stream gives the same values, another one others; an odd length i
   assert.notDeepEqual(filled(101, 1, 5), filled(101, 1, 6));
   assert.ok(filled(101, 1, 5).every(Number.isFinite));
   assert.deepEqual(filled(101, 1, 5).subarray(0, 100), filled(100, 1, 5));
+});
+
+test("scaled weights start every layer as the identity, official ones have one deviation", () => {
+  for (const description of describeParameters({ ...tinyConfig, tieWordEmbeddings: false })) {
+    if (description.role === "norm") continue;
+    assert.equal(initialDeviation(description, 0.02, "official"), 0.02);
+    const expected = /o_proj|down_proj/.test(description.name)
+      ? 0
+      : /embed_tokens|lm_head/.test(description.name)
+        ? 0.02
+        : 1 / Math.sqrt(description.shape.at(-1)!);
+    assert.equal(initialDeviation(description, 0.02, "scaled"), expected, description.name);
+  }
 });

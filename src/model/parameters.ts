@@ -17,12 +17,18 @@ export type ParameterDescription = {
   /** Matrices [out, in] or [experts, out, in] are multiplied with; arrays (norms, router, a pure lookup) are read in place. */
   kind: "matrix" | "array";
   shape: readonly number[];
+  /** Whether its product is added to the residual stream: o_proj and down_proj. */
+  isResidualOutput: boolean;
   /** undefined for what stands outside the layers. */
   layer: number | undefined;
   official: readonly OfficialTensor[];
 };
 
-type Part = Omit<ParameterDescription, "official" | "layer"> & { official?: readonly OfficialTensor[] };
+type Part = Omit<ParameterDescription, "official" | "layer" | "isResidualOutput"> & {
+  official?: readonly OfficialTensor[];
+};
+
+const residualOutputs = /(o_proj\.weight|down_proj)$/;
 
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
@@ -34,7 +40,10 @@ export function describeParameters(config: ModelConfig): ParameterDescription[] 
   const table = [vocabularySize, hiddenSize];
   const parts: ParameterDescription[] = [];
   const add = (layer: number | undefined, list: Part[]) => {
-    for (const part of list) parts.push({ ...part, layer, official: part.official ?? [whole(part.name, part.shape)] });
+    for (const part of list) {
+      const isResidualOutput = residualOutputs.test(part.name);
+      parts.push({ ...part, layer, isResidualOutput, official: part.official ?? [whole(part.name, part.shape)] });
+    }
   };
   add(undefined, [
     {

@@ -12,7 +12,7 @@ import { type ComputeType, Tensor } from "../tensor/tensor.ts";
 import { type Attend, type AttentionWeights, attentionLayer } from "./attention.ts";
 import { checkModelConfig, keyValueOwner, type ModelConfig } from "./config.ts";
 import { type MixtureWeights, mixtureLayer } from "./experts.ts";
-import { fillNormal } from "./initialize.ts";
+import { fillNormal, type Initialization, initialDeviation } from "./initialize.ts";
 import { describeParameters, type OfficialTensor, type ParameterDescription } from "./parameters.ts";
 import { rotaryTable } from "./rotary.ts";
 import type { RoutingPlan } from "./router.ts";
@@ -53,13 +53,16 @@ export class Transformer implements Disposable {
     this.#layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => this.#layer(layer));
   }
 
-  /** Fresh weights: normal with the configured deviation, norms 1. The same seed gives the same model. */
-  initialize(seed: number): void {
-    for (const { name, role } of this.descriptions) {
-      const { weight } = this.parameter(name);
+  /** Fresh weights, norms 1. The same seed gives the same model. */
+  initialize(seed: number, scheme: Initialization = "official"): void {
+    for (const description of this.descriptions) {
+      const { weight } = this.parameter(description.name);
       const values = new Float32Array(weight.elements);
-      if (role === "norm") values.fill(1);
-      else fillNormal(values, this.config.initializerRange, streamKeys(seed, "initialize", name));
+      if (description.role === "norm") values.fill(1);
+      else {
+        const deviation = initialDeviation(description, this.config.initializerRange, scheme);
+        if (deviation > 0) fillNormal(values, deviation, streamKeys(seed, "initialize", description.name));
+      }
       weight.setFloats(values);
     }
   }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { dataOptionsSchema } from "../data/options.ts";
 import { modelConfigSchema } from "../model/config.ts";
+import { initializations } from "../model/initialize.ts";
 
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
@@ -70,6 +71,12 @@ export const trainOptionsSchema = z.strictObject({
   warmupShare: share.default(0.03).describe("share of the steps in which the learning rate rises"),
   annealingShare: share.default(0.05).describe("share of the steps, at the end, that anneal on the best data"),
   finalLearningRateShare: share.default(0.1).describe("learning rate of the annealing, as a share of the peak"),
+  initialization: z
+    .enum(initializations)
+    .default("scaled")
+    .describe(
+      "fresh weights: official (one deviation for all), or scaled (layers start as the identity; small models learn faster)",
+    ),
   weightDecay: z.number().min(0).max(10).default(0.1).describe("AdamW's decoupled decay; norms have none"),
   beta1: z.number().min(0).max(0.9999).default(0.9).describe("AdamW's decay of the first moment"),
   beta2: z.number().min(0).max(0.99999).default(0.95).describe("AdamW's decay of the second moment"),

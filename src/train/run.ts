@@ -86,7 +86,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   const model = resources.use(new Transformer(config));
   const optimizer = resources.use(new AdamW(model, resolved));
   const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
-  model.initialize(resolved.seed);
+  model.initialize(resolved.seed, resolved.initialization);
   model.pack(execution.pool, execution.computeType, "both");
 
   const shape = batchShape(resolved);
@@ -253,7 +253,7 @@ function measureStep(
     });
   }
   parts.optimizer.reset();
-  parts.model.initialize(options.seed);
+  parts.model.initialize(options.seed, options.initialization);
   parts.model.pack(parts.execution.pool, parts.execution.computeType, "both");
   return times.slice(1).sort((a, b) => a - b)[Math.floor(measuredSteps / 2)]!;
 }
