@@ -1,4 +1,5 @@
 /** Native memory: an ArrayBuffer outside V8's heap, whose place never moves, given back when it is disposed of. */
+import { platform } from "node:os";
 import koffi from "koffi";
 import { RookeryError } from "../../base/errors.ts";
 import type { Addressed } from "./declare.ts";
@@ -10,6 +11,20 @@ let liveBytes = 0;
 /** How many buffers of native memory are alive, and their bytes: tests see both return to their start. */
 export function liveMemory(): { buffers: number; bytes: number } {
   return { buffers: liveBuffers, bytes: liveBytes };
+}
+
+const hugePageBytes = 2 << 20;
+const hugePageFrom = 2 * hugePageBytes;
+let madvise: ((address: number, length: number, advice: number) => number) | undefined;
+
+/** Asks Linux for pages of 2 MiB inside a block nobody has touched yet: kernels stride over it, and small pages cost them a fifth. */
+function adviseHugePages(address: number, byteLength: number): void {
+  if (platform() !== "linux") return;
+  madvise ??= koffi.load(null).func("madvise", "int", ["uintptr_t", "size_t", "int"]);
+  const first = Math.ceil(address / hugePageBytes) * hugePageBytes;
+  const last = Math.floor((address + byteLength) / hugePageBytes) * hugePageBytes;
+  const advice = 14; // MADV_HUGEPAGE; where it is refused, small pages do
+  if (last > first) madvise(first, last - first, advice);
 }
 
 /** A block of native memory, aligned to 64 bytes and zeroed. */
@@ -37,6 +52,7 @@ export class NativeMemory implements Addressed, Disposable {
     const base = Number(koffi.address(this.#buffer));
     this.#start = (alignment - (base % alignment)) % alignment;
     this.#address = base + this.#start;
+    if (byteLength >= hugePageFrom) adviseHugePages(this.#address, byteLength);
     liveBuffers++;
     liveBytes += byteLength;
   }
