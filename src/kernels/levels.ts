@@ -35,6 +35,8 @@ export const commonFlags = [
   "-shared",
   "-pthread",
   "-Wno-psabi",
+  // the pool's threads may outlive the module that loaded the library, when a process ends without disposing of them
+  ...(platform() === "linux" ? ["-Wl,-z,nodelete"] : []),
 ];
 
 export function compilerFlags(level: Level): string[] {

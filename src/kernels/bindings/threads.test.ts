@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { fromMemory, toMemory } from "../../../test/twins/support.ts";
 import { liveMemory } from "./memory.ts";
@@ -68,4 +69,12 @@ test("a pool that was given back is DISPOSED", () => {
   using memory = toMemory([1]);
   const call = { sourceDtype: 0, source: memory, destinationDtype: 0, destination: memory, count: 1 };
   assert.throws(() => axpy({ ...call, pool, scale: 1, accumulate: 0 }), { code: "DISPOSED" });
+});
+
+test("a process that ends without giving its pool back ends well", () => {
+  const program = `import { ThreadPool } from ${JSON.stringify(new URL("./threads.ts", import.meta.url).href)}; new ThreadPool(4);`;
+  for (let i = 0; i < 5; i++) {
+    const { status, signal } = spawnSync(process.execPath, ["--input-type=module", "-e", program]);
+    assert.deepEqual([status, signal], [0, null]);
+  }
 });
