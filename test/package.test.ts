@@ -26,6 +26,9 @@ const exportedNames: Record<string, string[]> = {
     ...["account", "modelConfigSchema", "presets"],
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
   ],
+  "./train": ["train", "trainOptionsSchema"],
+  "./engine": ["Execution", "Generation", "generate", "stopTokenIds"],
+  "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };
@@ -101,6 +104,7 @@ test("exactly the listed names are exported", () => {
 
 test("a program that imports the package type-checks under nodenext", () => {
   const program = `
+    import { train, type TrainResult } from "rookery/train";
     import { account, errorCodes, presets, RookeryError, Tokenizer, type CommandContext, type ErrorCode } from "rookery";
 
     const context: CommandContext = { onEvent: (event) => { if (event.type === "warning") report(event.message); } };
@@ -109,9 +113,10 @@ test("a program that imports the package type-checks under nodenext", () => {
       console.log(errorCodes[code], account(presets.nano).parameters.activated);
     }
     context.onEvent?.({ type: "warning", message: "mind" });
+    const result: Promise<TrainResult> = train({ data: ["texts"], minutes: 1 }, { onEvent: (event) => report(event.type) });
     const tokenizer: Promise<Tokenizer> = Tokenizer.load("folder");
     // @ts-expect-error there is no such code
-    new RookeryError("NO_SUCH_CODE", "", tokenizer);
+    new RookeryError("NO_SUCH_CODE", "", tokenizer, result);
   `;
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   writeFileSync(join(folder, "program.ts"), program);

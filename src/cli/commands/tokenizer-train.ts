@@ -6,6 +6,7 @@ import type { CommandContext } from "../../base/events.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { textsForTokenizer } from "../../data/prepare.ts";
 import { BpeTrainer } from "../../text/bpe-trainer.ts";
+import { type CompressionRow, measureCompression } from "../../text/compression.ts";
 import { maxVocabularySize, minVocabularySize } from "../../text/pattern.ts";
 import { Tokenizer } from "../../text/tokenizer.ts";
 import { defineCommand } from "../command.ts";
@@ -34,6 +35,8 @@ type TrainResult = {
   characters: number;
   /** On a sample of the texts that it was trained on. */
   charactersPerToken: number;
+  /** The same on fixed samples of English, Chinese and code. */
+  compression: CompressionRow[];
 };
 
 const textsPerEvent = 64;
@@ -70,10 +73,14 @@ export const command = defineCommand({
       vocabularySize: tokenizer.vocabularySize,
       characters: trainer.numCharacters,
       charactersPerToken: sum(sample) / Math.max(1, sum(ids)),
+      compression: await measureCompression(tokenizer),
     };
   },
-  describe: ({ folder, vocabularySize, characters, charactersPerToken }) => [
-    `${folder}: ${vocabularySize} tokens, trained on ${shortNumber(characters)} characters, ${charactersPerToken.toFixed(2)} characters a token`,
+  describe: ({ folder, vocabularySize, characters, charactersPerToken, compression }) => [
+    `${folder}: ${vocabularySize} tokens, trained on ${shortNumber(characters)} characters`,
+    `characters a token: ${charactersPerToken.toFixed(2)} on these texts; ${compression
+      .map((row) => `${row.charactersPerToken.toFixed(2)} on ${row.sample}`)
+      .join(", ")} samples`,
     `try it: rookery tokenizer encode ${folder} "some text"`,
   ],
 });
