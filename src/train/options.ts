@@ -48,7 +48,7 @@ export const trainOptionsSchema = z.strictObject({
     .int()
     .min(8)
     .max(2 ** 26)
-    .default(8192)
+    .default(2048)
     .describe("tokens an update"),
   microBatchTokens: z
     .int()
