@@ -1,4 +1,5 @@
 /** How a training run looks while it goes on: one line that says how it learns, how fast, and how evenly its experts work. */
+import path from "node:path";
 import type { RookeryEvent } from "../base/events.ts";
 import type { TrainingEvent } from "../train/events.ts";
 import type { Display } from "./progress.ts";
@@ -6,7 +7,18 @@ import { formatDuration, shortNumber } from "./text.ts";
 
 export type TrainingOnlyEvent = Exclude<TrainingEvent, RookeryEvent>;
 
+/** What other commands can call the run: its name where they look for runs, else its folder. */
+export function modelName({ name, runFolder }: { name: string; runFolder: string }): string {
+  if (path.normalize(runFolder) === path.join("runs", name)) return name;
+  return /\s/.test(runFolder) ? JSON.stringify(runFolder) : runFolder;
+}
+
 const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+
+/** A running mean; one step whose loss is not finite is shown and then forgotten. */
+function smooth(mean: number | undefined, value: number): number {
+  return mean !== undefined && Number.isFinite(mean) ? 0.9 * mean + 0.1 * value : value;
+}
 
 /** Draws steps as a status line, measurements and checkpoints as lines that stay. */
 export function showTraining(display: Display): (event: TrainingOnlyEvent) => void {
@@ -20,10 +32,7 @@ export function showTraining(display: Display): (event: TrainingOnlyEvent) => vo
       display.print(`step ${event.step}: saved ${event.path}`, "quiet");
     } else {
       const { step, steps, crossEntropy, tokensPerSecond } = event;
-      smoothed = {
-        loss: smoothed ? 0.9 * smoothed.loss + 0.1 * crossEntropy : crossEntropy,
-        speed: smoothed ? 0.9 * smoothed.speed + 0.1 * tokensPerSecond : tokensPerSecond,
-      };
+      smoothed = { loss: smooth(smoothed?.loss, crossEntropy), speed: smooth(smoothed?.speed, tokensPerSecond) };
       const parts = [
         `step ${step}/${steps}`,
         `loss ${smoothed.loss.toFixed(3)}`,

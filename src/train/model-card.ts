@@ -18,8 +18,14 @@ export type ModelCardFacts = {
 
 const millions = (count: number) => `${(count / 1e6).toFixed(1)}M`;
 
-/** Text that cannot end a table's cell or start markup. */
-const plain = (text: string) => text.replace(/[\\`*_{}[\]<>|#\r\n]/g, " ");
+/**
+ * Text that cannot end a table's cell, start markup, become a link by itself, or turn the writing direction; names of
+ * sources and licences come from other people's files.
+ */
+const plain = (text: string) =>
+  text
+    .replace(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\\`*_{}[\]<>|#~$&!]/gu, " ")
+    .replace(/(:)(?=\/\/)|(?<=\bwww)\.|@/gi, " ");
 
 /** Markdown with the front matter that Hugging Face reads. */
 export function modelCard({ name, config, options, dataset, steps, tokens, evaluation }: ModelCardFacts): string {

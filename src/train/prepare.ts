@@ -27,7 +27,8 @@ export function modelConfigOf(options: TrainOptions): ModelConfig {
   return checkModelConfig({ ...presets[options.preset], ...Object.fromEntries(differences) });
 }
 
-const tokenizerFolderOf = (runFolder: string) => path.join(runFolder, "tokenizer");
+/** Where a run keeps its tokenizer. */
+export const tokenizerFolderOf = (runFolder: string): string => path.join(runFolder, "tokenizer");
 
 /**
  * The run's own copy of its tokenizer: read if the run has one, copied from `options.tokenizer`, or trained on the training texts.

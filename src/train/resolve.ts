@@ -1,8 +1,9 @@
 /** Turns what a user asked for into the numbers that a run is made of, all of which stand in its configuration. */
 import { availableParallelism } from "node:os";
 import { RookeryError } from "../base/errors.ts";
+import { isPlainObject } from "../base/option-schema.ts";
 import type { ModelConfig } from "../model/config.ts";
-import type { TrainOptions } from "./options.ts";
+import { type TrainOptions, trainOptionsSchema } from "./options.ts";
 import { expertLearningRateRatio } from "./schedule.ts";
 
 const defaultMinutes = 5;
@@ -59,6 +60,40 @@ export function resolveTrainOptions(options: TrainOptions, config: ModelConfig):
       options.expertLearningRateRatio ??
       expertLearningRateRatio(config.numExperts, config.topK, options.batchToNoiseRatio),
   };
+}
+
+/** What may be said anew each time a run goes on; results depend on none of it. */
+const freeOnResume = ["resume", "name", "runsFolder", "threads"];
+
+/** Every value with its dotted key; lists are values. */
+function leaves(options: object, prefix = ""): Map<string, unknown> {
+  return new Map(
+    Object.entries(options).flatMap(([key, value]): [string, unknown][] =>
+      isPlainObject(value) ? [...leaves(value, `${prefix}${key}.`)] : [[`${prefix}${key}`, value]],
+    ),
+  );
+}
+
+/**
+ * The options that a run goes on with: the stored ones. What is given besides must not contradict them; a value that is
+ * the default counts as not given. @throws RookeryError INVALID_OPTION naming the first contradiction.
+ */
+export function resumedOptions(given: TrainOptions, stored: TrainOptions): TrainOptions {
+  const [was, unsaid] = [leaves(stored), leaves(trainOptionsSchema.parse({}))];
+  for (const [key, value] of leaves(given)) {
+    if (freeOnResume.includes(key) || value === undefined) continue;
+    const [asked, before, byDefault] = [value, was.get(key), unsaid.get(key)].map((one) => JSON.stringify(one));
+    if (asked === byDefault || asked === before) continue;
+    const isLength = before === undefined && (key === "minutes" || key === "tokens");
+    throw new RookeryError(
+      "INVALID_OPTION",
+      isLength
+        ? `--resume goes on to the run's ${stored.steps} steps, but ${key} ${asked} was given`
+        : `--resume goes on with ${key} ${before ?? "left out"}, but ${asked} was given`,
+      "leave it out, or start a new run with --config",
+    );
+  }
+  return { ...stored, runsFolder: given.runsFolder, threads: given.threads ?? stored.threads };
 }
 
 /** The options once the length is known: a fixed number of steps, and what follows from it. */

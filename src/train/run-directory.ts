@@ -62,6 +62,45 @@ export function runExists(runsFolder: string, name: string): boolean {
   return fs.existsSync(runPaths(runsFolder, name).config);
 }
 
+/** Throws RUN_EXISTS when a run has that name, or its folder holds files of something else. */
+export function refuseTakenName(paths: RunPaths): void {
+  if (fs.existsSync(paths.config)) {
+    throw new RookeryError(
+      "RUN_EXISTS",
+      `a run ${quoteForMessage(paths.name)} is already there (${paths.path})`,
+      "continue it with --resume, or choose another --name",
+    );
+  }
+  const foreign = entriesOf(paths.path).find((entry) => !isOfUnstartedRun(entry));
+  if (foreign !== undefined) {
+    throw new RookeryError(
+      "RUN_EXISTS",
+      `${paths.path} is no run, but holds files already: ${quoteForMessage(foreign)}`,
+      "choose another --name",
+    );
+  }
+}
+
+/** True when a new run can take that name. */
+export function isNameFree(paths: RunPaths): boolean {
+  try {
+    refuseTakenName(paths);
+    return true;
+  } catch (error) {
+    if (error instanceof RookeryError && error.code === "RUN_EXISTS") return false;
+    throw error;
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw fileError(error, folder, "write");
+  }
+}
+
 /**
  * Starts a run: makes its folder, locks it, writes `config.json`. Throws RUN_EXISTS when the name is taken, RUN_LOCKED
  * when a live process holds it. What is left of a run killed before its configuration was written counts as nothing.
@@ -73,21 +112,7 @@ export function createRun(runsFolder: string, name: string, config: RunConfig): 
   const lock = acquireLock(paths.lock, `the run ${quoteForMessage(name)}`);
   try {
     // Asked under the lock: two processes may want the same name at once.
-    if (fs.existsSync(paths.config)) {
-      throw new RookeryError(
-        "RUN_EXISTS",
-        `a run ${quoteForMessage(name)} is already there (${paths.path})`,
-        "continue it with --resume, or choose another --name",
-      );
-    }
-    const foreign = fs.readdirSync(paths.path).find((entry) => !isOfUnstartedRun(entry));
-    if (foreign !== undefined) {
-      throw new RookeryError(
-        "RUN_EXISTS",
-        `${paths.path} is no run, but holds files already: ${quoteForMessage(foreign)}`,
-        "choose another --name",
-      );
-    }
+    refuseTakenName(paths);
     makeFolder(paths.checkpoints);
     writeFileAtomic(paths.metrics, "");
     writeFileAtomic(paths.config, text);

@@ -1,9 +1,10 @@
 /** A training run from its options to its model directory. It blocks its thread step by step: `train` puts it on a worker. */
 import fs from "node:fs";
 import path from "node:path";
-import { makeRunConfig } from "../base/config.ts";
+import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
+import { fileError, makeFolder, removeStaleTemporaries, temporaryPath } from "../base/files.ts";
 import { BatchStream } from "../data/batches.ts";
 import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
 import type { PreparedData } from "../data/prepare.ts";
@@ -19,9 +20,9 @@ import type { TrainingEvent } from "./events.ts";
 import { modelCard } from "./model-card.ts";
 import { AdamW } from "./optimizer.ts";
 import { type TrainOptions, trainOptionsSchema } from "./options.ts";
-import { modelConfigOf, prepareTokenizer, prepareTrainingData } from "./prepare.ts";
-import { batchShape, budgetOf, resolveTrainOptions, withSteps } from "./resolve.ts";
-import { createRun, openRun, type RunDirectory, runExists } from "./run-directory.ts";
+import { modelConfigOf, prepareTokenizer, prepareTrainingData, tokenizerFolderOf } from "./prepare.ts";
+import { type Budget, batchShape, budgetOf, resolveTrainOptions, resumedOptions, withSteps } from "./resolve.ts";
+import { createRun, isNameFree, openRun, type RunDirectory, refuseTakenName, runPaths } from "./run-directory.ts";
 import { saveModel } from "./save-model.ts";
 import type { ScheduleSettings } from "./schedule.ts";
 import { stepEvent, stepMetrics } from "./step-metrics.ts";
@@ -69,16 +70,16 @@ type Parts = {
  */
 export async function runTraining(given: TrainOptions, context: CommandContext<TrainingEvent>): Promise<TrainResult> {
   using resources = new DisposableStack();
-  const { options: asked, name } = given.resume ? resumedOptions(given) : newRun(given);
+  const { options: asked, name, budget } = given.resume ? storedRun(given) : newRun(given);
   const config = modelConfigOf(asked);
   const resolved = resolveTrainOptions(asked, config);
-  const runFolder = path.join(resolved.runsFolder, name);
   // The tokenizer is made before the run is: a run has all its settings, and the tokenizer is one of them.
-  const staging = given.resume ? runFolder : fs.mkdtempSync(path.join(makeStagingRoot(resolved.runsFolder), "run-"));
+  const staging = given.resume ? undefined : makeStagingFolder(resolved.runsFolder);
   resources.defer(() => {
-    if (staging !== runFolder) fs.rmSync(staging, { recursive: true, force: true });
+    if (staging !== undefined) fs.rmSync(staging, { recursive: true, force: true });
   });
-  const { tokenizer, folder: tokenizerFolder } = await prepareTokenizer(resolved, config, staging, context);
+  const folder = staging ?? runPaths(resolved.runsFolder, name).path;
+  const { tokenizer, folder: tokenizerFolder } = await prepareTokenizer(resolved, config, folder, context);
   const data = await prepareTrainingData(resolved, tokenizer, tokenizerFolder, context);
   resources.defer(() => data.dataset.dispose());
 
@@ -106,8 +107,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   });
 
   let options = resolved;
-  if (!given.resume) {
-    const budget = budgetOf(resolved);
+  if (budget) {
     const secondsPerStep = measureStep(
       { execution, model, optimizer, stream: new BatchStream(streamOptions) },
       resolved,
@@ -116,7 +116,13 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
     const steps = "steps" in budget ? budget.steps : Math.max(1, Math.round((budget.minutes * 60) / secondsPerStep));
     options = withSteps(resolved, steps, secondsPerStep);
   }
-  const run = resources.use(openOrCreate(options, name, staging));
+  const run = resources.use(
+    given.resume
+      ? openRun(options.runsFolder, name)
+      : createRun(options.runsFolder, name, makeRunConfig("train", { ...options, name, resume: false })),
+  );
+  const { path: runFolder } = run.paths;
+  if (staging !== undefined) moveTokenizer(staging, runFolder);
   const parts: Parts = {
     options,
     run,
@@ -128,7 +134,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
     model,
     optimizer,
     peakFlops,
-    tokenizerFolder: path.join(run.paths.path, "tokenizer"),
+    tokenizerFolder: tokenizerFolderOf(runFolder),
   };
 
   const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
@@ -145,60 +151,61 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   return await trainToTheEnd(parts, trainer, context);
 }
 
-function makeStagingRoot(runsFolder: string): string {
-  const root = path.join(runsFolder, ".cache");
-  fs.mkdirSync(root, { recursive: true });
-  return root;
+/** A folder of this process for what is made before the run is; those that killed processes left behind go. */
+function makeStagingFolder(runsFolder: string): string {
+  const cacheFolder = path.join(runsFolder, ".cache");
+  makeFolder(cacheFolder);
+  removeStaleTemporaries(cacheFolder);
+  const staging = temporaryPath(path.join(cacheFolder, "run"));
+  makeFolder(staging);
+  return staging;
 }
+
+function moveTokenizer(staging: string, runFolder: string): void {
+  const target = tokenizerFolderOf(runFolder);
+  try {
+    fs.renameSync(tokenizerFolderOf(staging), target);
+  } catch (error) {
+    throw fileError(error, target, "write");
+  }
+}
+
+/** A run as it was asked for, before anything is made; `budget` is undefined when its length is known from before. */
+type AskedRun = { options: TrainOptions; name: string; budget: Budget | undefined };
 
 /** A name that is given must be free; without one, it is the preset with the next free number. */
-function newRun(options: TrainOptions): { options: TrainOptions; name: string } {
+function newRun(options: TrainOptions): AskedRun {
   const { runsFolder, preset } = options;
+  const budget = budgetOf(options);
   if (options.name !== undefined) {
-    if (runExists(runsFolder, options.name)) {
-      throw new RookeryError(
-        "RUN_EXISTS",
-        `a run "${options.name}" is already there (${path.join(runsFolder, options.name)})`,
-        "continue it with --resume, or choose another --name",
-      );
-    }
-    return { options, name: options.name };
+    refuseTakenName(runPaths(runsFolder, options.name));
+    return { options, name: options.name, budget };
   }
   let number = 1;
-  while (runExists(runsFolder, `${preset}-${number}`)) number++;
-  return { options: { ...options, name: `${preset}-${number}` }, name: `${preset}-${number}` };
+  while (!isNameFree(runPaths(runsFolder, `${preset}-${number}`))) number++;
+  const name = `${preset}-${number}`;
+  return { options: { ...options, name }, name, budget };
 }
 
-/** The stored options of the run. What is given besides must not contradict them. */
-function resumedOptions(given: TrainOptions): { options: TrainOptions; name: string } {
+/** The stored options of a run that goes on. */
+function storedRun(given: TrainOptions): AskedRun {
   if (given.name === undefined) {
     throw new RookeryError("INVALID_OPTION", "--resume needs to know which run", "name it with --name RUN");
   }
   using run = openRun(given.runsFolder, given.name);
-  const stored = trainOptionsSchema.parse(run.config.options);
-  const defaults = trainOptionsSchema.parse({});
-  for (const key of Object.keys(trainOptionsSchema.shape) as (keyof TrainOptions)[]) {
-    if (key === "resume" || key === "name" || key === "runsFolder" || key === "threads") continue;
-    const [asked, was, unsaid] = [given, stored, defaults].map((options) => JSON.stringify(options[key]));
-    if (asked !== unsaid && asked !== was) {
-      throw new RookeryError(
-        "INVALID_OPTION",
-        `--resume goes on with ${key} ${was}, but ${asked} was given`,
-        "leave it out, or start a new run with --config",
-      );
-    }
+  const { command, options } = run.config;
+  if (command !== "train") {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${run.paths.config} is of a run of rookery ${command}, not of training`,
+      "correct --name",
+    );
   }
-  return {
-    options: { ...stored, runsFolder: given.runsFolder, threads: given.threads ?? stored.threads },
-    name: given.name,
-  };
-}
-
-function openOrCreate(options: TrainOptions, name: string, staging: string): RunDirectory {
-  if (options.resume || path.basename(staging) === name) return openRun(options.runsFolder, name);
-  const run = createRun(options.runsFolder, name, makeRunConfig("train", { ...options, name, resume: false }));
-  fs.renameSync(path.join(staging, "tokenizer"), path.join(run.paths.path, "tokenizer"));
-  return run;
+  const stored = resolveOptions(trainOptionsSchema, [{ name: run.paths.config, values: options }]);
+  if (stored.steps === undefined) {
+    throw new RookeryError("FILE_DAMAGED", `${run.paths.config} lacks steps`, "take another copy of it");
+  }
+  return { options: resumedOptions(given, stored), name: given.name, budget: undefined };
 }
 
 function scheduleOf(options: TrainOptions): ScheduleSettings {
@@ -285,16 +292,14 @@ async function trainToTheEnd(
     savedStep = trainer.step;
     context.onEvent?.({ type: "checkpoint", step: trainer.step, path: folder });
   };
+  // A run that had reached its end has measured it too: its metrics say it once.
+  const wasDone = trainer.isDone;
   const measure = () => {
     if (heldOut.bytes === 0) return;
     evaluation = evaluate(execution, model, heldOut);
     const { bitsPerByte, crossEntropy } = evaluation;
-    run.appendMetrics({
-      step: trainer.step,
-      kind: "evaluation",
-      heldOutBitsPerByte: bitsPerByte,
-      heldOutCrossEntropy: crossEntropy,
-    });
+    const record = { heldOutBitsPerByte: bitsPerByte, heldOutCrossEntropy: crossEntropy };
+    if (!wasDone) run.appendMetrics({ step: trainer.step, kind: "evaluation", ...record });
     context.onEvent?.({ type: "evaluation", step: trainer.step, bitsPerByte, crossEntropy });
   };
   while (!trainer.isDone) {
@@ -303,7 +308,7 @@ async function trainToTheEnd(
       throw new RookeryError(
         "INTERRUPTED",
         `stopped at step ${trainer.step} of ${options.steps}, saved in ${run.paths.path}`,
-        `go on with: rookery train --resume --name ${run.paths.name}`,
+        `go on with: rookery train --resume --name ${run.paths.name}${options.runsFolder === "runs" ? "" : ` --runs-folder ${options.runsFolder}`}`,
       );
     }
     const stepStarted = performance.now();
@@ -322,6 +327,7 @@ async function trainToTheEnd(
         message: `step ${report.step} was skipped: its loss or gradient was not finite`,
       });
     }
+    trainer.checkProgress(report);
     if (trainer.step % (options.evaluateEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) measure();
     if (trainer.step % (options.checkpointEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) save();
     // Lets the thread hear that it should stop.

@@ -73,7 +73,7 @@ export class Trainer {
     return this.#step >= this.#settings.schedule.totalSteps;
   }
 
-  /** The next update. @throws RookeryError NON_FINITE after several steps in a row that could not be used. */
+  /** The next update. Call `checkProgress` when its report has been kept. */
   runStep(): StepReport {
     const { execution, model, optimizer, stream } = this.#parts;
     const { schedule, routing, maxGradientNorm, seed, mixtures } = this.#settings;
@@ -91,7 +91,8 @@ export class Trainer {
     });
     this.#step = step;
     for (const batch of batches) this.#tokens += batch.tokens.length;
-    this.#countSkipped(result);
+    this.#skippedInARow = result.updated ? 0 : this.#skippedInARow + 1;
+    if (!result.updated) this.#skippedSteps++;
     return { ...result, ...rates, step, tokens: this.#tokens };
   }
 
@@ -127,18 +128,13 @@ export class Trainer {
     model.pack(execution.pool, execution.computeType, "both");
   }
 
-  #countSkipped(result: StepResult): void {
-    if (result.updated) {
-      this.#skippedInARow = 0;
-      return;
-    }
-    this.#skippedSteps++;
-    this.#skippedInARow++;
+  /** @throws RookeryError NON_FINITE when `report` is the last of several steps in a row that could not be used. */
+  checkProgress(report: StepReport): void {
     if (this.#skippedInARow < this.#settings.maxSkippedSteps) return;
     throw new RookeryError(
       "NON_FINITE",
-      `loss ${result.totalLoss} and gradient norm ${result.gradientNorm} were not finite for ${this.#skippedInARow} steps in a row, up to step ${this.#step}`,
-      "resume from the last checkpoint with a lower --learning-rate, or train with --compute-type f32 to see where it starts",
+      `loss ${report.totalLoss} or gradient norm ${report.gradientNorm} was not finite for ${this.#skippedInARow} steps in a row, up to step ${this.#step}`,
+      "start it anew under another --name with a lower --learning-rate, or with --compute-type f32 to see where it begins",
     );
   }
 }

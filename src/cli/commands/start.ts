@@ -4,7 +4,7 @@ import { trainOptionsSchema } from "../../train/options.ts";
 import type { TrainResult } from "../../train/run.ts";
 import { train } from "../../train/train.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { showTraining, type TrainingOnlyEvent } from "../training-display.ts";
+import { modelName, showTraining, type TrainingOnlyEvent } from "../training-display.ts";
 import { type SampleResult, sample, sampleSchema } from "./sample.ts";
 
 const startSchema = trainOptionsSchema.pick({
@@ -38,8 +38,8 @@ export const command = defineCommand({
     `run:   ${training.runFolder}`,
     `model: ${training.modelFolder} (a Hugging Face directory)`,
     "next:",
-    `  npx rookery sample ${training.name} --prompt "Once upon a time"`,
-    `  npx rookery info ${training.name}`,
+    `  npx rookery sample ${modelName(training)} --prompt "Once upon a time"`,
+    `  npx rookery info ${modelName(training)}`,
     "  npx rookery train --data FOLDER --minutes 20     on your own texts",
   ],
   showEvents: (display) => showTraining(display) as (event: TrainingOnlyEvent) => void,

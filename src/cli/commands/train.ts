@@ -3,7 +3,7 @@ import type { TrainingEvent } from "../../train/events.ts";
 import { trainOptionsSchema } from "../../train/options.ts";
 import { train } from "../../train/train.ts";
 import { defineCommand } from "../command.ts";
-import { showTraining, type TrainingOnlyEvent } from "../training-display.ts";
+import { modelName, showTraining, type TrainingOnlyEvent } from "../training-display.ts";
 
 export const command = defineCommand({
   schema: trainOptionsSchema,
@@ -20,7 +20,7 @@ export const command = defineCommand({
       ? "nothing was held out"
       : `held-out text: ${result.bitsPerByte.toFixed(4)} bits per byte`,
     `model: ${result.modelFolder}`,
-    `next: rookery sample ${result.name} --prompt "Once"`,
+    `next: rookery sample ${modelName(result)} --prompt "Once"`,
   ],
   exitCode: () => exitCodes.done,
   showEvents: (display) => showTraining(display) as (event: TrainingOnlyEvent) => void,
