@@ -25,7 +25,7 @@ const millions = (count: number) => `${(count / 1e6).toFixed(1)}M`;
 const plain = (text: string) =>
   text
     .replace(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\\`*_{}[\]<>|#~$&!]/gu, " ")
-    .replace(/(:)(?=\/\/)|(?<=\bwww)\.|@/gi, " ");
+    .replace(/:(?=\/\/)|(?<=\bwww)\.|@/gi, " ");
 
 /** Markdown with the front matter that Hugging Face reads. */
 export function modelCard({ name, config, options, dataset, steps, tokens, evaluation }: ModelCardFacts): string {

@@ -27,19 +27,30 @@ export function budgetOf(options: TrainOptions): Budget {
   return { minutes: minutes ?? defaultMinutes };
 }
 
-/** Rows and micro-batches of an update. @throws RookeryError INVALID_OPTION if they do not divide each other. */
+const mostMicroBatchTokens = 16_384;
+
+/**
+ * Rows and micro-batches of an update. Unless told, a micro-batch is the largest part of an update that is at most 16,384
+ * tokens or one row. @throws RookeryError INVALID_OPTION if the sizes do not divide each other.
+ */
 export function batchShape(options: TrainOptions): { rows: number; microBatches: number } {
-  const { batchTokens, sequenceLength } = options;
-  const microBatchTokens = options.microBatchTokens ?? Math.min(batchTokens, Math.max(sequenceLength, 16_384));
-  const refuse = (what: string, of: string) =>
-    new RookeryError("INVALID_OPTION", `${what} is no multiple of ${of}`, "choose sizes that divide each other");
-  if (microBatchTokens % sequenceLength !== 0) {
-    throw refuse(`microBatchTokens ${microBatchTokens}`, `sequenceLength ${sequenceLength}`);
+  const { batchTokens, sequenceLength, microBatchTokens } = options;
+  const divide = (what: keyof TrainOptions, size: number, by: keyof TrainOptions, unit: number): number => {
+    if (size % unit === 0) return size / unit;
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${what} ${size} is no multiple of ${by} ${unit}`,
+      "choose sizes that divide each other",
+    );
+  };
+  const allRows = divide("batchTokens", batchTokens, "sequenceLength", sequenceLength);
+  if (microBatchTokens === undefined) {
+    let rows = Math.min(allRows, Math.max(1, Math.floor(mostMicroBatchTokens / sequenceLength)));
+    while (allRows % rows !== 0) rows--;
+    return { rows, microBatches: allRows / rows };
   }
-  if (batchTokens % microBatchTokens !== 0) {
-    throw refuse(`batchTokens ${batchTokens}`, `microBatchTokens ${microBatchTokens}`);
-  }
-  return { rows: microBatchTokens / sequenceLength, microBatches: batchTokens / microBatchTokens };
+  const rows = divide("microBatchTokens", microBatchTokens, "sequenceLength", sequenceLength);
+  return { rows, microBatches: divide("batchTokens", batchTokens, "microBatchTokens", microBatchTokens) };
 }
 
 /** Every default that depends on other options or on the machine; `sequenceLength` must fit the model. */

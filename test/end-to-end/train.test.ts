@@ -326,7 +326,7 @@ describe("rookery train", () => {
         train("--set", "model.numExpert=3"),
         /^rookery: unknown key "model.numExpert" in --set; did you mean "numExperts"/,
       ],
-      [train("--sequence-length", "48"), /^rookery: microBatchTokens 64 is no multiple of sequenceLength 48/],
+      [train("--sequence-length", "48"), /^rookery: batchTokens 128 is no multiple of sequenceLength 48/],
       [train("--name", "../up"), /^rookery: "..\/up" cannot be the name of a run/],
       [
         train("--tokenizer", "none"),

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { streamKeys, uniform } from "../base/random.ts";
+import { liveMemory } from "../kernels/bindings/memory.ts";
+import type { TrainingEvent } from "./events.ts";
+import { type TrainOptionsInput, trainOptionsSchema } from "./options.ts";
+import { runTraining } from "./run.ts";
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-run-"));
+after(() => fs.rmSync(folder, { recursive: true, force: true }));
+const text = path.join(folder, "text.txt");
+
+before(() => {
+  const words = "the penguin swims over cold water and under ice while snow falls on a quiet shore".split(" ");
+  const keys = streamKeys(7, "words");
+  const word = (index: number) => words[Math.floor(uniform(keys, index) * words.length)];
+  fs.writeFileSync(text, Array.from({ length: 2000 }, (_, index) => word(index)).join(" "));
+});
+
+let runsFolder = "";
+beforeEach(() => {
+  runsFolder = fs.mkdtempSync(path.join(folder, "runs-"));
+});
+let liveAtStart = liveMemory();
+beforeEach(() => {
+  liveAtStart = liveMemory();
+});
+afterEach(() => assert.deepEqual(liveMemory(), liveAtStart, "all memory comes back"));
+
+function options(given: TrainOptionsInput = {}) {
+  const model = {
+    ...{ vocabularySize: 320, hiddenSize: 32, intermediateSize: 24, numHiddenLayers: 2, numAttentionHeads: 2 },
+    ...{ numKeyValueHeads: 1, headDim: 16, numExperts: 4, maxPositionEmbeddings: 64 },
+  };
+  const sizes = { sequenceLength: 32, batchTokens: 64, threads: 1, steps: 3 };
+  return trainOptionsSchema.parse({ model, data: [text], maxDocumentCharacters: 512, runsFolder, ...sizes, ...given });
+}
+
+/** Resuming needs no more than the name. */
+const resume = (name: string) => trainOptionsSchema.parse({ name, resume: true, runsFolder });
+
+const staged = () => fs.readdirSync(path.join(runsFolder, ".cache")).filter((name) => name.startsWith("."));
+const runs = () => fs.readdirSync(runsFolder).filter((name) => name !== ".cache");
+
+test("without a name a run is called by its preset and the next free number", async () => {
+  fs.mkdirSync(path.join(runsFolder, "nano-2"));
+  fs.writeFileSync(path.join(runsFolder, "nano-2", "notes.txt"), "of someone else");
+  assert.equal((await runTraining(options(), {})).name, "nano-1");
+  assert.equal((await runTraining(options(), {})).name, "nano-3");
+  assert.deepEqual(fs.readdirSync(path.join(runsFolder, "nano-2")), ["notes.txt"]);
+  assert.deepEqual(staged(), []);
+});
+
+test("a name that is taken is refused before anything is read", async () => {
+  fs.mkdirSync(path.join(runsFolder, "taken"));
+  fs.writeFileSync(path.join(runsFolder, "taken", "notes.txt"), "of someone else");
+  const events: TrainingEvent[] = [];
+  await assert.rejects(runTraining(options({ name: "taken" }), { onEvent: (event) => events.push(event) }), {
+    code: "RUN_EXISTS",
+    message: /is no run, but holds files already: "notes\.txt"/,
+  });
+  assert.deepEqual(events, []);
+  assert.deepEqual(runs(), ["taken"]);
+});
+
+test("it tells of each step, measurement and checkpoint", async () => {
+  const events: TrainingEvent[] = [];
+  const told = { name: "told", evaluateEvery: 2, checkpointEvery: 2, heldOutShare: 0.3 };
+  const result = await runTraining(options(told), { onEvent: (event) => events.push(event) });
+  const own = events.filter(({ type }) => type !== "progress" && type !== "note" && type !== "warning");
+  assert.deepEqual(
+    own.map((event) => ("step" in event ? `${event.type} ${event.step}` : event.type)),
+    [
+      ...["training-step 1", "training-step 2", "evaluation 2", "checkpoint 2"],
+      ...["training-step 3", "evaluation 3", "checkpoint 3"],
+    ],
+  );
+  assert.equal(result.tokens, 3 * 64);
+  assert.ok(result.peakArenaBytes > 0);
+  const last = events.findLast((event) => event.type === "evaluation");
+  assert.equal(last?.type === "evaluation" && last.bitsPerByte, result.bitsPerByte);
+});
+
+test("nothing held out is nothing measured", async () => {
+  const result = await runTraining(options({ name: "all", heldOutShare: 0 }), {});
+  assert.deepEqual([result.bitsPerByte, result.heldOutCrossEntropy], [null, null]);
+});
+
+test("stopped before the first step it leaves nothing; stopped later, a checkpoint", async () => {
+  await assert.rejects(runTraining(options({ name: "early" }), { signal: AbortSignal.abort() }), {
+    name: "AbortError",
+  });
+  assert.deepEqual(runs(), []);
+  assert.deepEqual(staged(), []);
+
+  const controller = new AbortController();
+  const onEvent = (event: TrainingEvent) => event.type === "training-step" && event.step === 2 && controller.abort();
+  await assert.rejects(runTraining(options({ name: "later" }), { signal: controller.signal, onEvent }), {
+    code: "INTERRUPTED",
+    message: /^stopped at step 2 of 3, saved in /,
+    hint: `go on with: rookery train --resume --name later --runs-folder ${runsFolder}`,
+  });
+  assert.deepEqual(fs.readdirSync(path.join(runsFolder, "later", "checkpoints")), ["step-2"]);
+  const result = await runTraining(resume("later"), {});
+  assert.equal(result.steps, 3);
+});
+
+test("a run's changed config.json is refused, never a fault of the program", async () => {
+  await runTraining(options({ name: "a" }), {});
+  const file = path.join(runsFolder, "a", "config.json");
+  const original = JSON.parse(fs.readFileSync(file, "utf8"));
+  const refused = async (change: object, expected: object) => {
+    fs.writeFileSync(file, JSON.stringify({ ...original, ...change }));
+    await assert.rejects(runTraining(resume("a"), {}), expected);
+  };
+  const changed = (values: object) => ({ options: { ...original.options, ...values } });
+  await refused(changed({ learningRat: 1 }), {
+    code: "UNKNOWN_OPTION",
+    message: /unknown key "learningRat" in .*config/,
+  });
+  await refused(changed({ batchTokens: "many" }), { code: "INVALID_OPTION", message: /batchTokens/ });
+  await refused(changed({ steps: undefined }), { code: "FILE_DAMAGED", message: /config\.json lacks steps$/ });
+  await refused({ command: "align" }, { code: "INVALID_OPTION", message: /is of a run of rookery align/ });
+  await refused({ format: "rookery-run/9" }, { code: "UNKNOWN_FORMAT" });
+  fs.writeFileSync(file, JSON.stringify(original));
+  assert.equal((await runTraining(resume("a"), {})).steps, 3, "a refused run is not left locked");
+});
+
+test("a run whose data has changed is not continued on other data", async () => {
+  const name = "moved";
+  await runTraining(options({ name }), {});
+  const before = fs.readFileSync(text, "utf8");
+  try {
+    fs.writeFileSync(text, `${before} and then another penguin came ashore`);
+    await assert.rejects(runTraining(resume(name), {}), { code: "INVALID_OPTION" });
+  } finally {
+    fs.writeFileSync(text, before);
+  }
+  await runTraining(resume(name), {});
+});
