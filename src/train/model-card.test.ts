@@ -11,7 +11,7 @@ const evaluation = { bitsPerByte: 1.65432, crossEntropy: 3, bytes: 1000, targets
 function card(source: string, license: string | null, measured: typeof evaluation | null = evaluation): string {
   const shards = { train: { tokens: 5000, documents: 12 }, heldOut: { tokens: 50, documents: 1 } };
   const dataset = { manifest: { sources: [{ name: source, license, shards }] } } as unknown as Dataset;
-  const options = trainOptionsSchema.parse({ seed: 3 });
+  const options = trainOptionsSchema.parse({ seed: 3, batchTokens: 8192 });
   return modelCard({
     ...{
       name: "my-run",

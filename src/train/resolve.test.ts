@@ -6,7 +6,9 @@ import { type TrainOptionsInput, trainOptionsSchema } from "./options.ts";
 import { batchShape, budgetOf, resolveTrainOptions, resumedOptions, withSteps } from "./resolve.ts";
 import { expertLearningRateRatio } from "./schedule.ts";
 
-const options = (given: TrainOptionsInput = {}) => trainOptionsSchema.parse(given);
+/** Sizes of the tests' own, so that better defaults break none of them. */
+const options = (given: TrainOptionsInput = {}) =>
+  trainOptionsSchema.parse({ batchTokens: 8192, sequenceLength: 256, ...given });
 
 describe("the length of a run", () => {
   it("is in steps, tokens or minutes, five minutes unless told", () => {
@@ -95,7 +97,8 @@ describe("options of a run that goes on", () => {
     ...{ name: "a", steps: 12, learningRate: 0.01, data: ["texts"], threads: 2, filters: { minCharacters: 1 } },
     model: { hiddenSize: 32, numExperts: 4, ropeScaling: null },
   });
-  const resume = (given: TrainOptionsInput) => resumedOptions(options({ resume: true, name: "a", ...given }), stored);
+  const resume = (given: TrainOptionsInput) =>
+    resumedOptions(trainOptionsSchema.parse({ resume: true, name: "a", ...given }), stored);
 
   it("are the stored ones, but for where it lies and its threads", () => {
     assert.deepEqual(resume({}), stored);
