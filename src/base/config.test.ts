@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod";
-import { makeRunConfig, parseAssignments, readConfigFile, resolveOptions } from "./config.ts";
+import {
+  makeRunConfig,
+  mergeLayers,
+  parseAssignments,
+  readConfigFile,
+  replaceAlternatives,
+  resolveOptions,
+} from "./config.ts";
 import { type ErrorCode, RookeryError } from "./errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "rookery-config-"));
@@ -182,4 +189,17 @@ test("files that cannot be options are refused", () => {
     .map((name, index) => `${name}: &${name} [${Array(10).fill(`*${"abcdefgh"[index]}`).join(",")}]`)
     .join("\n")}`;
   refuses("FILE_DAMAGED", /bomb\.yaml/, /./, read(write("bomb.yaml", bomb)));
+});
+
+test("an option replaces its alternatives in weaker layers, and only those", () => {
+  const file = { name: "run.yaml", values: { steps: 10, seed: 1 } };
+  const flags = { name: "flags", values: { minutes: 3 } };
+  const merged = mergeLayers(replaceAlternatives([file, flags], [["minutes", "steps"]]));
+  assert.deepEqual(merged, { seed: 1, minutes: 3 });
+  const both = { name: "flags", values: { minutes: 3, steps: 4 } };
+  assert.deepEqual(mergeLayers(replaceAlternatives([file, both], [["minutes", "steps"]])), {
+    seed: 1,
+    minutes: 3,
+    steps: 4,
+  });
 });

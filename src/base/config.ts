@@ -70,6 +70,25 @@ export function mergeLayers(layers: readonly ConfigLayer[]): Record<string, unkn
   return layers.reduce<Record<string, unknown>>((below, layer) => mergeObjects(below, layer.values), {});
 }
 
+/**
+ * Layers in which a key also replaces its alternatives in the layers below: `--minutes` on the command line goes before the
+ * `steps` of a file. Alternatives within one layer stay, for the command to refuse.
+ */
+export function replaceAlternatives(
+  layers: readonly ConfigLayer[],
+  groups: readonly (readonly string[])[],
+): ConfigLayer[] {
+  return layers.map((layer, index) => {
+    const above = layers.slice(index + 1);
+    const isReplaced = (key: string) =>
+      groups.some(
+        (group) => group.includes(key) && above.some(({ values }) => group.some((one) => Object.hasOwn(values, one))),
+      );
+    const values = Object.fromEntries(Object.entries(layer.values).filter(([key]) => !isReplaced(key)));
+    return { ...layer, values };
+  });
+}
+
 function mergeObjects(below: Record<string, unknown>, above: Record<string, unknown>): Record<string, unknown> {
   const merged = { ...below };
   for (const [key, value] of Object.entries(above)) {

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { type ConfigLayer, mergeLayers, resolveOptions } from "../base/config.ts";
+import { type ConfigLayer, mergeLayers, replaceAlternatives, resolveOptions } from "../base/config.ts";
 import { type ExitCode, exitCodes } from "../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../base/events.ts";
 import { type OptionSchema, toOptionSchema } from "../base/option-schema.ts";
@@ -31,6 +31,8 @@ export type CommandDefinition<
   /** Keys that are words instead of flags, in order; the last may be a list. */
   positionals?: readonly (keyof z.input<Schema> & string)[];
   examples: readonly [Example, ...Example[]];
+  /** Groups of keys that say one thing in different ways; one on the command line replaces another in a file. */
+  alternatives?: readonly (readonly (keyof z.input<Schema> & string)[])[];
   /** The layer below all others, chosen by what the layers above it say (`--preset`). */
   preset?(values: Record<string, unknown>): ConfigLayer | undefined;
   run(
@@ -76,7 +78,8 @@ export function defineCommand<
     schema: toOptionSchema(definition.schema),
     positionals: definition.positionals ?? [],
     examples: definition.examples,
-    async execute({ layers, signal, io, display, onWarning }) {
+    async execute({ layers: given, signal, io, display, onWarning }) {
+      const layers = replaceAlternatives(given, definition.alternatives ?? []);
       const preset = definition.preset?.(mergeLayers(layers));
       const options = resolveOptions(definition.schema, preset === undefined ? layers : [preset, ...layers]);
       const showCommon = display === undefined ? undefined : showCommonEvents(display);

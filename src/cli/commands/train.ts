@@ -7,6 +7,7 @@ import { modelName, showTraining, type TrainingOnlyEvent } from "../training-dis
 
 export const command = defineCommand({
   schema: trainOptionsSchema,
+  alternatives: [["minutes", "tokens", "steps"]],
   examples: [
     { line: "rookery train --minutes 5", purpose: "the nano model on the built-in starter texts" },
     { line: "rookery train --data notes/ --minutes 20 --name notes", purpose: "on a folder of your own texts" },
