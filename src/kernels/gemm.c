@@ -12,7 +12,10 @@
 
 #define PANEL 32
 #define ROW_BLOCK 256
-#define PANEL_BYTES_IN_CACHE (256 * 1024)
+#define PANEL_BYTES_IN_CACHE (1024 * 1024) /* weights that stay in the second cache while rows go by */
+#define CHUNK_STEPS 8 /* of 32: what of 32 rows fits in the first cache together with the panel that streams past */
+#define FEW_PANELS 16
+#define MOST_PANELS 64 /* a task's partial sums, when the inner dimension has several chunks, are this many blocks */
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t round_up(size_t a, size_t b) { return ceil_div(a, b) * b; }
@@ -57,30 +60,6 @@ static void configure_tiles(size_t rows) {
 
 /* GCC does not know that a tile load reads memory: without this it may move the stores that fill a buffer past the loads. */
 INLINE void settle_stores(void) { __asm__ volatile("" ::: "memory"); }
-
-/* c [32, 32] = a [32, 32 steps] b; a_tail: the zero-padded last part of A's rows, 64 bytes each, or 0. */
-INLINE void tile_block(const bf16 *a, size_t row_bytes, const bf16 *a_tail, const bf16 *b, size_t steps, int lower, float *c) {
-  _tile_zero(0); _tile_zero(1);
-  if (lower) { _tile_zero(2); _tile_zero(3); }
-  for (size_t step = 0; step < steps; step++) {
-    const bf16 *from = a + step * 32;
-    size_t stride = row_bytes;
-    if (a_tail && step == steps - 1) { from = a_tail; stride = 64; }
-    _tile_loadd(6, b + step * 1024, 64);
-    _tile_loadd(7, b + step * 1024 + 512, 64);
-    _tile_loadd(4, from, stride);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    if (lower) {
-      _tile_loadd(5, (const char *)from + 16 * stride, stride);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-  }
-  _tile_stored(0, c, 128);
-  _tile_stored(1, c + 16, 128);
-  if (lower) { _tile_stored(2, c + 512, 128); _tile_stored(3, c + 528, 128); }
-}
 
 /* Transposes 16 x 16 words of 32 bits held in registers. */
 INLINE void transpose16(__m512i r[16]) {
@@ -261,6 +240,103 @@ static void vector_rows(const matmul_job *job, size_t row, size_t rows, size_t c
   }
 }
 
+#ifdef ROOKERY_AMX
+/* A block of finished sums [rows, 32] on its way to c. */
+typedef struct { const float *sums; size_t row, rows, column, stored; } finished_block;
+
+/* Stores the next `count` rows of a finished block. */
+INLINE void store_next_rows(const matmul_job *job, finished_block *block, size_t count) {
+  size_t last = smaller(block->stored + count, block->rows);
+  if (job->c_dtype != ROOKERY_BF16 || block->column + PANEL > job->columns) {
+    store_block(job, block->sums + block->stored * PANEL, block->row + block->stored, last - block->stored, block->column);
+    block->stored = last;
+    return;
+  }
+  for (; block->stored < last; block->stored++) {
+    size_t at = (block->row + block->stored) * job->columns + block->column;
+    const float *sums = block->sums + block->stored * PANEL;
+    f32x16 low = load_f32(sums), high = load_f32(sums + LANES);
+    if (job->addend) {
+      low += load_bf16((const bf16 *)job->addend + at);
+      high += load_bf16((const bf16 *)job->addend + at + LANES);
+    }
+    _mm512_storeu_si512((bf16 *)job->c + at, narrow32((__m512)low, (__m512)high));
+  }
+}
+
+/* A chunk of up to 32 rows as A tiles, one after the other: tile loads from the second cache are slow, and slower over a stride. */
+static void copy_rows_as_tiles(const bf16 *a, size_t row_elements, size_t rows, size_t inner, bf16 *tiles) {
+  for (size_t k = 0; k < inner; k += 32) {
+    __mmask32 mask = lanes_below32(inner - k);
+    for (size_t r = 0; r < rows; r++) _mm512_store_si512(tiles + k * 32 + r * 32, _mm512_maskz_loadu_epi16(mask, a + r * row_elements + k));
+  }
+  settle_stores();
+}
+
+/*
+ * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a few rows a step: the
+ * tile unit and the vector units have different work then.
+ */
+INLINE void multiply_chunk(const matmul_job *job, const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums,
+                           finished_block *finished) {
+  if (before) {
+    _tile_loadd(0, before, 128); _tile_loadd(1, before + 16, 128);
+    if (lower) { _tile_loadd(2, before + 512, 128); _tile_loadd(3, before + 528, 128); }
+  } else {
+    _tile_zero(0); _tile_zero(1);
+    if (lower) { _tile_zero(2); _tile_zero(3); }
+  }
+  for (size_t step = 0; step < steps; step++, a += 1024, b += 1024) {
+    _tile_loadd(6, b, 64);
+    _tile_loadd(7, b + 512, 64);
+    _tile_loadd(4, a, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (lower) {
+      _tile_loadd(5, a + 512, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    if (finished->stored < finished->rows) store_next_rows(job, finished, PANEL / CHUNK_STEPS);
+  }
+  store_next_rows(job, finished, PANEL);
+  _tile_stored(0, sums, 128);
+  _tile_stored(1, sums + 16, 128);
+  if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
+}
+
+/* Rows [row, row + rows) of c, columns of the panels [panel, last). */
+static void multiply_tiles(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
+  _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
+  _Alignas(64) float sums[2][PANEL * PANEL];
+  _Alignas(64) float partial[MOST_PANELS][PANEL * PANEL];
+  size_t inner = job->inner, all_steps = ceil_div(inner, 32), bytes = panel_bytes(job->dtype, inner), configured = 0, turn = 0;
+  finished_block finished = {0, 0, 0, 0, 0};
+  for (size_t r = 0; r < rows; r += 32) {
+    size_t count = smaller(rows - r, 32);
+    if (count != configured) { configure_tiles(count); configured = count; }
+    for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
+      size_t steps = smaller(all_steps - step, CHUNK_STEPS), k = step * 32;
+      copy_rows_as_tiles((const bf16 *)job->a + (row + r) * inner + k, inner, count, smaller(inner - k, steps * 32), tiles);
+      int is_last = step + steps == all_steps;
+      for (size_t p = panel; p < last; p++) {
+        const bf16 *from = (const bf16 *)(b + p * bytes) + step * 1024;
+        const float *before = step ? partial[p - panel] : 0;
+        float *to = is_last ? sums[turn] : partial[p - panel];
+        if (count > 16) multiply_chunk(job, tiles, from, steps, 1, before, to, &finished);
+        else multiply_chunk(job, tiles, from, steps, 0, before, to, &finished);
+        if (is_last) {
+          finished = (finished_block){to, row + r, count, p * PANEL, 0};
+          turn ^= 1;
+        }
+      }
+    }
+  }
+  store_next_rows(job, &finished, PANEL);
+  _tile_release();
+}
+#endif
+
 static void multiply_block(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const matmul_job *job = context;
@@ -270,32 +346,7 @@ static void multiply_block(void *context, int32_t task, int32_t thread) {
   size_t last = smaller(panel + job->panels_per_task, panels), bytes = panel_bytes(job->dtype, job->inner);
   const char *b = job->packed + group * panels * bytes;
 #ifdef ROOKERY_AMX
-  if (uses_tiles(job->dtype)) {
-    _Alignas(64) float sums[PANEL * PANEL];
-    _Alignas(64) bf16 tail[ROW_BLOCK * 32];
-    const bf16 *a = (const bf16 *)job->a + row * job->inner;
-    size_t steps = ceil_div(job->inner, 32), odd = job->inner % 32;
-    if (odd) {
-      for (size_t r = 0; r < rows; r++) {
-        memset(tail + r * 32, 0, 64);
-        memcpy(tail + r * 32, a + r * job->inner + job->inner - odd, odd * sizeof(bf16));
-      }
-      settle_stores();
-    }
-    size_t configured = 0;
-    for (; panel < last; panel++) {
-      for (size_t r = 0; r < rows; r += 32) {
-        size_t count = smaller(rows - r, 32);
-        if (count != configured) { configure_tiles(count); configured = count; }
-        const bf16 *from = a + r * job->inner, *b_panel = (const bf16 *)(b + panel * bytes), *a_tail = odd ? tail + r * 32 : 0;
-        if (count > 16) tile_block(from, job->inner * sizeof(bf16), a_tail, b_panel, steps, 1, sums);
-        else tile_block(from, job->inner * sizeof(bf16), a_tail, b_panel, steps, 0, sums);
-        store_block(job, sums, row + r, count, panel * PANEL);
-      }
-    }
-    _tile_release();
-    return;
-  }
+  if (uses_tiles(job->dtype)) { multiply_tiles(job, row, rows, b, panel, last); return; }
 #endif
   for (; panel < last; panel++) vector_rows(job, row, rows, panel * PANEL, (const float *)(b + panel * bytes));
 }
@@ -318,7 +369,7 @@ ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, u
   if (!job.row_blocks) return ROOKERY_OK;
   size_t panels = ceil_div(columns, PANEL), threads = (size_t)rookery_pool_threads(pool);
   job.panels_per_task = PANEL_BYTES_IN_CACHE / panel_bytes(dtype, inner);
-  if (!job.panels_per_task) job.panels_per_task = 1;
+  job.panels_per_task = job.panels_per_task > MOST_PANELS ? MOST_PANELS : job.panels_per_task ? job.panels_per_task : 1;
   /* enough tasks that no thread waits long for another's last one */
   size_t wanted = ceil_div(4 * threads, job.row_blocks);
   if (threads > 1) job.panels_per_task = smaller(job.panels_per_task, ceil_div(panels, wanted));
@@ -349,7 +400,7 @@ static size_t steps_before(const gradient_job *job, size_t group) {
 
 /*
  * One step (32 rows) of dy becomes A tiles, transposed (16 columns of dy x 32 rows), and of x B tiles (16 row pairs x 16 columns of x).
- * A tile's place is [column block of 16][step], so that the sum over steps reads straight on.
+ * Both lie as packed weights do, [panel of 32 columns][step][2 tiles], so that the sum over steps reads straight on.
  */
 static void pack_step(void *context, int32_t task, int32_t thread) {
   (void)thread;
@@ -375,13 +426,13 @@ static void pack_step(void *context, int32_t task, int32_t thread) {
       r[pair] = zip_words(even, odd);
     }
     transpose16(r);
-    bf16 *to = dy_to + (tile * steps + step) * 512;
+    bf16 *to = dy_to + ((tile / 2 * steps + step) * 2 + tile % 2) * 512;
     for (int c = 0; c < 16; c++) _mm512_store_si512(to + c * 32, r[c]);
   }
   for (size_t tile = 0; tile < in_tiles; tile++) {
     size_t column = tile * 16, left = column < job->in ? smaller(job->in - column, 16) : 0;
     __mmask32 mask = lanes_below32(left);
-    bf16 *to = x_to + (tile * steps + step) * 512;
+    bf16 *to = x_to + ((tile / 2 * steps + step) * 2 + tile % 2) * 512;
     for (size_t pair = 0; pair < 16; pair++) {
       __m512i even = 2 * pair < rows ? _mm512_maskz_loadu_epi16(mask, x + 2 * pair * job->in + column) : _mm512_setzero_si512();
       __m512i odd = 2 * pair + 1 < rows ? _mm512_maskz_loadu_epi16(mask, x + (2 * pair + 1) * job->in + column) : _mm512_setzero_si512();
@@ -390,44 +441,41 @@ static void pack_step(void *context, int32_t task, int32_t thread) {
   }
 }
 
+/* Rows [first_out, last_out) of a group's gradient. */
 static void gradient_tiles(const gradient_job *job, size_t group, size_t first_out, size_t last_out) {
-  _Alignas(64) float sums[PANEL * PANEL];
-  size_t steps = ceil_div((size_t)(job->offsets[group + 1] - job->offsets[group]), 32), before = steps_before(job, group);
-  size_t out_tiles = ceil_div(job->out, 32) * 2, in_tiles = ceil_div(job->in, PANEL) * 2;
-  const bf16 *dy = job->dy_tiles + before * out_tiles * 512, *x = job->x_tiles + before * in_tiles * 512;
+  _Alignas(64) float sums[2][PANEL * PANEL];
+  _Alignas(64) float partial[FEW_PANELS][PANEL * PANEL];
   float *gradient = job->gradient + group * job->out * job->in;
+  size_t all_steps = ceil_div((size_t)(job->offsets[group + 1] - job->offsets[group]), 32), before = steps_before(job, group), turn = 0;
+  if (!all_steps) {
+    if (!job->accumulate) memset(gradient + first_out * job->in, 0, (last_out - first_out) * job->in * sizeof(float));
+    return;
+  }
+  size_t panels = ceil_div(job->in, PANEL);
+  const bf16 *dy = job->dy_tiles + before * ceil_div(job->out, PANEL) * 1024, *x = job->x_tiles + before * panels * 1024;
+  matmul_job target = {.c_dtype = ROOKERY_F32, .c = (char *)gradient, .addend = job->accumulate ? (char *)gradient : 0, .columns = job->in};
+  finished_block finished = {0, 0, 0, 0, 0};
   configure_tiles(32);
-  for (size_t column = 0; column < job->in; column += PANEL) {
+  /* A wide x: a panel of it is read once for all rows of this task. A narrow one: all its panels, chunk by chunk. */
+  int is_wide = panels > FEW_PANELS || job->in > job->out;
+  size_t chunk = is_wide ? all_steps : CHUNK_STEPS, set = is_wide ? 1 : FEW_PANELS;
+  for (size_t panel = 0; panel < panels; panel += set) {
     for (size_t row = first_out; row < last_out; row += 32) {
-      const bf16 *a0 = dy + row / 16 * steps * 512, *a1 = a0 + steps * 512;
-      const bf16 *b0 = x + column / 16 * steps * 512, *b1 = b0 + steps * 512;
-      _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-      for (size_t step = 0; step < steps; step++) {
-        _tile_loadd(6, b0 + step * 512, 64);
-        _tile_loadd(7, b1 + step * 512, 64);
-        _tile_loadd(4, a0 + step * 512, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, a1 + step * 512, 64);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-      }
-      _tile_stored(0, sums, 128);
-      _tile_stored(1, sums + 16, 128);
-      _tile_stored(2, sums + 512, 128);
-      _tile_stored(3, sums + 528, 128);
-      size_t columns = smaller(job->in - column, PANEL);
-      for (size_t r = 0; r < smaller(job->out - row, 32); r++) {
-        float *to = gradient + (row + r) * job->in + column;
-        for (size_t c = 0; c < columns; c += LANES) {
-          f32x16 v = load_f32(sums + r * PANEL + c);
-          size_t n = columns - c;
-          if (n >= LANES) store_f32(to + c, job->accumulate ? load_f32(to + c) + v : v);
-          else store_f32_tail(to + c, job->accumulate ? load_f32_tail(to + c, n) + v : v, n);
+      for (size_t step = 0; step < all_steps; step += chunk) {
+        size_t steps = smaller(all_steps - step, chunk);
+        int is_last = step + steps == all_steps;
+        for (size_t p = panel; p < smaller(panel + set, panels); p++) {
+          float *to = is_last ? sums[turn] : partial[p - panel];
+          multiply_chunk(&target, dy + (row / 32 * all_steps + step) * 1024, x + (p * all_steps + step) * 1024, steps, 1,
+                         step ? partial[p - panel] : 0, to, &finished);
+          if (!is_last) continue;
+          finished = (finished_block){to, row, smaller(job->out - row, 32), p * PANEL, 0};
+          turn ^= 1;
         }
       }
     }
   }
+  store_next_rows(&target, &finished, PANEL);
   _tile_release();
 }
 #endif
