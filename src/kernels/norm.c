@@ -14,7 +14,6 @@ static int known_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == 
 static int fits_tasks(size_t rows, size_t columns) {
   return rows <= (size_t)INT32_MAX * ROW_BLOCK && columns <= (size_t)INT32_MAX;
 }
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Up to sixteen elements from i on, of the `left` that there still are. */
 INLINE f32x16 load_some(const void *p, size_t i, size_t left, int is_bf16) {

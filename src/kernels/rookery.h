@@ -27,7 +27,7 @@ ROOKERY_API size_t rookery_pool_bytes(void);
 ROOKERY_API int32_t rookery_pool_create(uintptr_t memory, int32_t threads);
 ROOKERY_API int32_t rookery_pool_destroy(uintptr_t pool);
 
-/* ---- gemm.c ---- */
+/* ---- pack.c, gemm.c, weight_gradient.c ---- */
 /*
  * A weight W [groups, out, in] (f32) is packed once an update into panels for one direction:
  * transpose 0 for y = x W^T (sums over in), 1 for dx = dy W (sums over out). The layout is the level's own.
@@ -105,7 +105,7 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                                                size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
                                                uintptr_t scratch);
 
-/* ---- moe.c ---- */
+/* ---- experts.c, router.c ---- */
 /* h[r, i] = silu(gate_up[r, i]) * gate_up[r, width + i]; gate_up [rows, 2 width]. rows_limit: int32 count at this address, 0 = all. */
 ROOKERY_API int32_t rookery_swiglu_forward(uintptr_t pool, int32_t dtype, uintptr_t gate_up, uintptr_t h, size_t rows,
                                            size_t width, uintptr_t rows_limit);

@@ -49,6 +49,10 @@ INLINE f32x16 widen_bf16(u16x16 v) {
 INLINE f32x16 load_bf16(const bf16 *p) { u16x16 v; memcpy(&v, p, sizeof v); return widen_bf16(v); }
 INLINE f32x16 load_bf16_tail(const bf16 *p, size_t n) { u16x16 v = {0}; memcpy(&v, p, n * sizeof(bf16)); return widen_bf16(v); }
 
+INLINE size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+INLINE size_t round_up(size_t a, size_t b) { return ceil_div(a, b) * b; }
+INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 /* mask lanes are all ones or all zeros */
 INLINE f32x16 select(i32x16 mask, f32x16 a, f32x16 b) { return (f32x16)(((i32x16)a & mask) | ((i32x16)b & ~mask)); }
 

@@ -1,4 +1,4 @@
-/** Slow f64 twins of gemm.c. */
+/** Slow f64 twins of gemm.c and weight_gradient.c. */
 
 /** c = addend + a Bᵍ by groups of rows; weight [groups, out, in]; transpose false: B = Wᵀ, true: B = W. */
 export function matmulTwin(

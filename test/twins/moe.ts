@@ -1,4 +1,4 @@
-/** Slow f64 twins of moe.c, written from the formulas; routing is frozen in them, as it is for gradients. */
+/** Slow f64 twins of experts.c and router.c, written from the formulas; routing is frozen in them, as it is for gradients. */
 
 export type RouterShape = { tokens: number; hidden: number; experts: number };
 /** What the choice of experts settled for a batch; slot = token * k + j. */

@@ -1,4 +1,4 @@
-/** What moe.c refuses, and that it touches nothing then. */
+/** What experts.c and router.c refuse, and that they touch nothing then. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { bytesOf, toMemoryI32 } from "../../../test/twins/support.ts";
@@ -17,7 +17,7 @@ import {
   swigluForward,
 } from "./moe.ts";
 
-describe("arguments of moe.c", () => {
+describe("arguments of the experts' and the router's kernels", () => {
   // Every array of the calls below is this one: a refusal must come before it is used.
   const refuses = (run: (memory: NativeMemory) => void, what: string) => {
     using memory = toMemoryI32([1, 0, 0, 0]);

@@ -1,4 +1,4 @@
-/** The backward kernels of moe.c against central differences of their f64 twins, with the routing frozen. */
+/** The backward kernels of experts.c and router.c against central differences of their f64 twins, with the routing frozen. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as twin from "../../../test/twins/moe.ts";

@@ -1,4 +1,4 @@
-/** moe.c against its f64 twins; the choice of experts is tested in routing.test.ts, gradients in moe-gradients.test.ts,
+/** experts.c and router.c against its f64 twins; the choice of experts is tested in routing.test.ts, gradients in moe-gradients.test.ts,
  * what is refused in moe-arguments.test.ts. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

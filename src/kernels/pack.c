@@ -1,0 +1,74 @@
+/* Weights into panels, once an update: for y = x W^T and for dx = dy W. panels.h has the layout. */
+#include "panels.h"
+#include "threads.h"
+
+ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose) {
+  return groups * matrix_bytes(dtype, transpose ? out : in, transpose ? in : out);
+}
+
+#ifdef ROOKERY_AMX
+/* A B tile whose columns are rows of W: tile[pair][column] = {W[column][2 pair], W[column][2 pair + 1]}. */
+static void pack_tile_from_rows(const float *w, size_t row_stride, size_t columns, size_t inner, bf16 *tile) {
+  __m512i r[16];
+  for (size_t c = 0; c < 16; c++) {
+    if (c >= columns) { r[c] = _mm512_setzero_si512(); continue; }
+    const float *row = w + c * row_stride;
+    r[c] = narrow32(_mm512_maskz_loadu_ps(lanes_below(inner), row),
+                    inner > 16 ? _mm512_maskz_loadu_ps(lanes_below(inner - 16), row + 16) : _mm512_setzero_ps());
+  }
+  transpose16(r);
+  for (int pair = 0; pair < 16; pair++) _mm512_store_si512(tile + pair * 32, r[pair]);
+}
+
+/* A B tile whose columns are columns of W: tile[pair][column] = {W[2 pair][column], W[2 pair + 1][column]}. */
+static void pack_tile_from_columns(const float *w, size_t row_stride, size_t columns, size_t inner, bf16 *tile) {
+  __mmask16 mask = lanes_below(columns);
+  for (size_t pair = 0; pair < 16; pair++) {
+    __m512 even = 2 * pair < inner ? _mm512_maskz_loadu_ps(mask, w + 2 * pair * row_stride) : _mm512_setzero_ps();
+    __m512 odd = 2 * pair + 1 < inner ? _mm512_maskz_loadu_ps(mask, w + (2 * pair + 1) * row_stride) : _mm512_setzero_ps();
+    __m512i e = _mm512_castsi256_si512((__m256i)_mm512_cvtneps_pbh(even));
+    __m512i o = _mm512_castsi256_si512((__m256i)_mm512_cvtneps_pbh(odd));
+    _mm512_store_si512(tile + pair * 32, zip_words(e, o));
+  }
+}
+#endif
+
+typedef struct { int32_t dtype, transpose; const float *weight; char *packed; size_t groups, out, in; } pack_job;
+
+static void pack_panel(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const pack_job *job = context;
+  size_t inner = job->transpose ? job->out : job->in, columns = job->transpose ? job->in : job->out;
+  size_t panels = ceil_div(columns, PANEL), group = (size_t)task / panels, first = (size_t)task % panels * PANEL;
+  const float *w = job->weight + group * job->out * job->in;
+  char *to = job->packed + (size_t)task * panel_bytes(job->dtype, inner);
+#ifdef ROOKERY_AMX
+  if (uses_tiles(job->dtype)) {
+    for (size_t k = 0; k < inner; k += 32) {
+      for (size_t half = 0; half < 2; half++, to += 1024) {
+        size_t column = first + half * 16, left = column < columns ? columns - column : 0;
+        if (!left) { memset(to, 0, 1024); continue; }
+        if (job->transpose) pack_tile_from_columns(w + k * job->in + column, job->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
+        else pack_tile_from_rows(w + column * job->in + k, job->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
+      }
+    }
+    return;
+  }
+#endif
+  float *out = (float *)to;
+  for (size_t k = 0; k < inner; k++) {
+    for (size_t c = 0; c < PANEL; c++) {
+      size_t column = first + c;
+      float value = column >= columns ? 0 : job->transpose ? w[k * job->in + column] : w[column * job->in + k];
+      out[k * PANEL + c] = job->dtype == ROOKERY_BF16 ? bf16_to_f32(f32_to_bf16(value)) : value;
+    }
+  }
+}
+
+ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups, size_t out,
+                                 size_t in, int32_t transpose) {
+  if (!weight || !packed || packed % 64 || !groups || !out || !in || (dtype != ROOKERY_F32 && dtype != ROOKERY_BF16)) return ROOKERY_BAD_ARGUMENT;
+  pack_job job = {dtype, transpose, (const float *)weight, (char *)packed, groups, out, in};
+  rookery_parallel(pool, (int32_t)(groups * ceil_div(transpose ? in : out, PANEL)), pack_panel, &job);
+  return ROOKERY_OK;
+}
