@@ -48,7 +48,7 @@ export const trainOptionsSchema = z.strictObject({
     .int()
     .min(8)
     .max(2 ** 26)
-    .default(2048)
+    .default(4096)
     .describe("tokens an update"),
   microBatchTokens: z
     .int()
@@ -56,7 +56,7 @@ export const trainOptionsSchema = z.strictObject({
     .max(2 ** 22)
     .optional()
     .describe("tokens a forward pass; less takes less memory, and the update is the same up to rounding"),
-  learningRate: positive.max(1).default(2.5e-3).describe("peak learning rate of the dense parameters"),
+  learningRate: positive.max(1).default(3.5e-3).describe("peak learning rate of the dense parameters"),
   expertLearningRateRatio: positive
     .max(100)
     .optional()
