@@ -10,6 +10,7 @@ import {
   commitDirectory,
   isPlainName,
   isTemporaryName,
+  makeFolder,
   quoteForMessage,
   readJsonFile,
   recoverFolder,
@@ -214,5 +215,21 @@ describe("names", () => {
     assert.equal(quoteForMessage("a\u001b[31m\n"), '"a\\u001b[31m\\n"');
     assert.equal(quoteForMessage("\u202eabc"), '"\\u202eabc"');
     assert.equal(quoteForMessage("x".repeat(200), 3), '"xxx…"');
+  });
+});
+
+describe("makeFolder", () => {
+  it("makes all levels, and is content with what is there", () => {
+    makeFolder(inFolder("a/b/c"));
+    makeFolder(inFolder("a/b/c"));
+    assert.ok(fs.statSync(inFolder("a/b/c")).isDirectory());
+  });
+
+  it("refuses in one line where a file stands, and where nothing can be made", () => {
+    fs.writeFileSync(inFolder("file"), "");
+    assert.throws(() => makeFolder(inFolder("file")), { code: "FILE_UNWRITABLE" });
+    assert.throws(() => makeFolder(inFolder("file/below")), { code: "FILE_UNWRITABLE" });
+    if (process.platform === "linux")
+      assert.throws(() => makeFolder("/proc/rookery/below"), { code: "FILE_UNWRITABLE" });
   });
 });

@@ -323,7 +323,22 @@ function removeQuietly(target: string): void {
 
 /** Creates a folder and its parents. Throws FILE_UNWRITABLE. */
 export function makeFolder(folder: string): void {
-  attempt(folder, "write", () => fs.mkdirSync(folder, { recursive: true }));
+  attempt(folder, "write", () => {
+    // level by level: Node's own recursion never ends where a level can neither be made nor be missing, as below /proc
+    const missing: string[] = [];
+    for (let level = folder; !fs.existsSync(level); level = path.dirname(level)) missing.push(level);
+    for (const level of missing.reverse()) makeOneFolder(level);
+    if (missing.length === 0) makeOneFolder(folder);
+  });
+}
+
+/** Another process may make the same folder at the same time. */
+function makeOneFolder(folder: string): void {
+  try {
+    fs.mkdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST" || !fs.statSync(folder).isDirectory()) throw error;
+  }
 }
 
 /** SHA-256 of a file's contents in lower-case hex, read in pieces. Throws FILE_UNREADABLE. */

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { recoverFolder } from "../base/files.ts";
 import type { TensorToWrite } from "../formats/safetensors.ts";
 import {
+  brokenCheckpoints,
   type CheckpointContents,
   latestCheckpoint,
   listCheckpoints,
@@ -84,6 +85,13 @@ describe("checkpoints", () => {
     saveCheckpoint(folder, contents(9), 9);
     saveCheckpoint(folder, contents(2), 1);
     assert.deepEqual(steps(), [2, 9]);
+  });
+
+  it("without a whole manifest do not count, but are told of", () => {
+    for (const step of [1, 2]) saveCheckpoint(folder, contents(step), 9);
+    fs.writeFileSync(path.join(folder, "step-2", "manifest.json"), "{");
+    assert.deepEqual(steps(), [1]);
+    assert.deepEqual(brokenCheckpoints(folder), [path.join(folder, "step-2")]);
   });
 
   it("of the same step replace each other", () => {

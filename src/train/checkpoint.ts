@@ -142,6 +142,16 @@ export function removeCheckpointsAfter(checkpointsFolder: string, step: number):
   }
 }
 
+/** Folders that stand where checkpoints do but have no whole manifest, so that nothing goes on from them. */
+export function brokenCheckpoints(checkpointsFolder: string): string[] {
+  const whole = new Set(listCheckpoints(checkpointsFolder).map(({ path: folder }) => folder));
+  return fs
+    .readdirSync(checkpointsFolder)
+    .filter((name) => /^step-\d+$/.test(name))
+    .map((name) => path.join(checkpointsFolder, name))
+    .filter((folder) => !whole.has(folder));
+}
+
 function hasManifest(folder: string, step: number): boolean {
   try {
     return readManifest(folder).step === step;

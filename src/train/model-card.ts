@@ -3,6 +3,7 @@ import { rookeryVersion } from "../base/version.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { account } from "../model/accounting.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { compactCount } from "./compact-count.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { TrainOptions } from "./options.ts";
 
@@ -15,8 +16,6 @@ export type ModelCardFacts = {
   tokens: number;
   evaluation: Evaluation | undefined;
 };
-
-const millions = (count: number) => `${(count / 1e6).toFixed(1)}M`;
 
 /**
  * Text that cannot end a table's cell, start markup, become a link by itself, or turn the writing direction; names of
@@ -47,7 +46,7 @@ A mixture-of-experts language model of the Hunyuan-Large architecture, trained b
 
 | | |
 | --- | --- |
-| parameters | ${millions(parameters.total)}, of which ${millions(parameters.activated)} are activated by a token |
+| parameters | ${compactCount(parameters.total)}, of which ${compactCount(parameters.activated)} are activated by a token |
 | layers, hidden size | ${config.numHiddenLayers}, ${config.hiddenSize} |
 | experts | ${config.numExperts}, top-${config.topK}, and ${config.numSharedExperts} shared |
 | attention | ${config.numAttentionHeads} query heads on ${config.numKeyValueHeads} KV heads, K and V shared by ${config.claShareFactor} layers |

@@ -14,7 +14,14 @@ import type { ModelConfig } from "../model/config.ts";
 import { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { latestCheckpoint, openCheckpoint, removeCheckpointsAfter, saveCheckpoint } from "./checkpoint.ts";
+import {
+  brokenCheckpoints,
+  latestCheckpoint,
+  openCheckpoint,
+  removeCheckpointsAfter,
+  saveCheckpoint,
+} from "./checkpoint.ts";
+import { compactCount } from "./compact-count.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainingEvent } from "./events.ts";
 import { modelCard } from "./model-card.ts";
@@ -137,6 +144,9 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
     tokenizerFolder: tokenizerFolderOf(runFolder),
   };
 
+  for (const folder of given.resume ? brokenCheckpoints(run.paths.checkpoints) : []) {
+    context.onEvent?.({ type: "warning", message: `${folder} has no whole manifest.json and is passed over` });
+  }
   const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
   using checkpoint = latest && openCheckpoint(latest.path);
   const position = checkpoint ? dataPositionOf(checkpoint) : undefined;
@@ -267,10 +277,9 @@ function measureStep(
 
 function describeRun({ options, config, data, run }: Parts, trainer: Trainer): string {
   const { parameters } = account(config);
-  const size = (count: number) => `${(count / 1e6).toFixed(1)}M`;
   return (
-    `${trainer.step > 0 ? `resuming ${run.paths.path} at step ${trainer.step}` : run.paths.path}: ${size(parameters.total)} parameters, ` +
-    `${size(parameters.activated)} activated; ${options.steps} steps of ${options.batchTokens} tokens from ${size(data.dataset.tokens("train"))}; ` +
+    `${trainer.step > 0 ? `resuming ${run.paths.path} at step ${trainer.step}` : run.paths.path}: ${compactCount(parameters.total)} parameters, ` +
+    `${compactCount(parameters.activated)} activated; ${options.steps} steps of ${options.batchTokens} tokens from ${compactCount(data.dataset.tokens("train"))}; ` +
     `experts learn at ${(options.expertLearningRateRatio ?? 1).toFixed(3)} of the dense rate`
   );
 }
