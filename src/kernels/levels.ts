@@ -5,23 +5,18 @@
 import { readFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 
-export const levels = ["portable", "amx"] as const;
+/** Slowest first. */
+export const levels = ["portable", "avx2", "avx512", "amx"] as const;
 export type Level = (typeof levels)[number];
 
-const avx512Flags = [
-  "-mavx2",
-  "-mfma",
-  "-mbmi2",
-  "-mavx512f",
-  "-mavx512bw",
-  "-mavx512dq",
-  "-mavx512vl",
-  "-mavx512bf16",
-];
+const avx2Flags = ["-mavx2", "-mfma", "-mbmi2"];
+const avx512Flags = [...avx2Flags, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"];
 
 const levelFlags: Record<Level, string[]> = {
   portable: [],
-  amx: [...avx512Flags, "-mprefer-vector-width=512", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
+  avx2: avx2Flags,
+  avx512: avx512Flags,
+  amx: [...avx512Flags, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
 };
 
 /** Flags every level is compiled with. No -ffast-math: NaN and infinities keep their meaning. */
@@ -43,9 +38,13 @@ export function compilerFlags(level: Level): string[] {
   return [...commonFlags, ...levelFlags[level]];
 }
 
+const avx2Needed = ["avx2", "fma", "bmi2"];
+const avx512Needed = [...avx2Needed, "avx512f", "avx512bw", "avx512dq", "avx512vl"];
 const cpuFlagsNeeded: Record<Level, string[]> = {
   portable: [],
-  amx: ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"],
+  avx2: avx2Needed,
+  avx512: avx512Needed,
+  amx: [...avx512Needed, "avx512_bf16", "amx_tile", "amx_bf16"],
 };
 
 function cpuFlags(): Set<string> {
