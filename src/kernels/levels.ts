@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 
 /** Slowest first. */
-export const levels = ["portable", "avx2", "avx512", "amx"] as const;
+export const levels = ["portable", "avx512", "amx"] as const;
 export type Level = (typeof levels)[number];
 
 const avx2Flags = ["-mavx2", "-mfma", "-mbmi2"];
@@ -14,7 +14,6 @@ const avx512Flags = [...avx2Flags, "-mavx512f", "-mavx512bw", "-mavx512dq", "-ma
 
 const levelFlags: Record<Level, string[]> = {
   portable: [],
-  avx2: avx2Flags,
   avx512: avx512Flags,
   amx: [...avx512Flags, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
 };
@@ -38,11 +37,9 @@ export function compilerFlags(level: Level): string[] {
   return [...commonFlags, ...levelFlags[level]];
 }
 
-const avx2Needed = ["avx2", "fma", "bmi2"];
-const avx512Needed = [...avx2Needed, "avx512f", "avx512bw", "avx512dq", "avx512vl"];
+const avx512Needed = ["avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"];
 const cpuFlagsNeeded: Record<Level, string[]> = {
   portable: [],
-  avx2: avx2Needed,
   avx512: avx512Needed,
   amx: [...avx512Needed, "avx512_bf16", "amx_tile", "amx_bf16"],
 };
