@@ -1,4 +1,3 @@
-import { exitCodes } from "../../base/errors.ts";
 import type { TrainingEvent } from "../../train/events.ts";
 import { trainOptionsSchema } from "../../train/options.ts";
 import { train } from "../../train/train.ts";
@@ -23,6 +22,5 @@ export const command = defineCommand({
     `model: ${result.modelFolder}`,
     `next: rookery sample ${modelName(result)} --prompt "Once"`,
   ],
-  exitCode: () => exitCodes.done,
   showEvents: (display) => showTraining(display) as (event: TrainingOnlyEvent) => void,
 });
