@@ -88,10 +88,15 @@ export function attentionLayer(
     const value = linear(execution, x, weights.value);
     attend.store(group, ropeNorm(execution, key, { ...rope, heads: config.numKeyValueHeads }), value);
   }
-  const query = ropeNorm(execution, linear(execution, x, weights.query), {
-    ...rope,
-    heads: config.numAttentionHeads,
-    weights: weights.queryNorm && weights.keyNorm ? [weights.queryNorm, weights.keyNorm] : [],
-  });
-  return linear(execution, attend.attend(group, query), weights.output, { residual });
+  return execution.arena.scope(
+    () => {
+      const query = ropeNorm(execution, linear(execution, x, weights.query), {
+        ...rope,
+        heads: config.numAttentionHeads,
+        weights: weights.queryNorm && weights.keyNorm ? [weights.queryNorm, weights.keyNorm] : [],
+      });
+      return linear(execution, attend.attend(group, query), weights.output, { residual });
+    },
+    (out) => [out],
+  );
 }

@@ -2,7 +2,7 @@
 import type { Execution } from "../tensor/execution.ts";
 import { combine, dispatch, swiglu } from "../tensor/ops/experts.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import type { Routing } from "../tensor/ops/router.ts";
+import { type Routing, type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config.ts";
@@ -25,11 +25,16 @@ export function mixtureLayer(
   config: ModelConfig,
   layer: number,
   plan: RoutingPlan,
-): { out: Tensor; routing: Routing } {
-  const routing = routeTokens(execution, x, weights.router, config, layer, plan);
-  const rows = localExperts(execution, dispatch(execution, x, routing), weights.experts, routing);
-  const base = weights.shared ? sharedExpert(execution, x, residual, weights.shared) : residual;
-  return { out: combine(execution, base, rows, routing), routing };
+): { out: Tensor; routing: RoutingReport } {
+  return execution.arena.scope(
+    () => {
+      const routing = routeTokens(execution, x, weights.router, config, layer, plan);
+      const rows = localExperts(execution, dispatch(execution, x, routing), weights.experts, routing);
+      const base = weights.shared ? sharedExpert(execution, x, residual, weights.shared) : residual;
+      return { out: combine(execution, base, rows, routing), routing };
+    },
+    ({ out, routing }) => [out, ...reportTensors(routing)],
+  );
 }
 
 function sharedExpert(
@@ -38,7 +43,10 @@ function sharedExpert(
   residual: Tensor,
   weights: { gateUp: Parameter; down: Parameter },
 ): Tensor {
-  return linear(execution, swiglu(execution, linear(execution, x, weights.gateUp)), weights.down, { residual });
+  return execution.arena.scope(
+    () => linear(execution, swiglu(execution, linear(execution, x, weights.gateUp)), weights.down, { residual }),
+    (out) => [out],
+  );
 }
 
 /** The experts this process holds (all of them, on one machine), on rows that are sorted by expert. */
@@ -50,6 +58,11 @@ function localExperts(
 ): Tensor {
   const { offsets } = routing;
   const rowCount = offsets.rows(offsets.size(0) - 1, 1);
-  const hidden = swiglu(execution, linear(execution, rows, weights.gateUp, { offsets }), rowCount);
-  return linear(execution, hidden, weights.down, { offsets });
+  return execution.arena.scope(
+    () => {
+      const hidden = swiglu(execution, linear(execution, rows, weights.gateUp, { offsets }), rowCount);
+      return linear(execution, hidden, weights.down, { offsets });
+    },
+    (out) => [out],
+  );
 }

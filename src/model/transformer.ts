@@ -4,12 +4,13 @@ import { streamKeys } from "../base/random.ts";
 import type { ThreadPool } from "../kernels/bindings/threads.ts";
 import type { Execution } from "../tensor/execution.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
+import { recompute } from "../tensor/ops/recompute.ts";
 import { rmsnorm } from "../tensor/ops/rmsnorm.ts";
 import type { RotaryTable } from "../tensor/ops/rope.ts";
-import type { Routing } from "../tensor/ops/router.ts";
+import { type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { type ComputeType, Tensor } from "../tensor/tensor.ts";
-import { type Attend, type AttentionWeights, attentionLayer } from "./attention.ts";
+import { type Attend, type AttentionWeights, attentionLayer, type Positions } from "./attention.ts";
 import { checkModelConfig, keyValueOwner, type ModelConfig } from "./config.ts";
 import { type MixtureWeights, mixtureLayer } from "./experts.ts";
 import { fillNormal, type Initialization, initialDeviation } from "./initialize.ts";
@@ -25,6 +26,13 @@ type Layer = {
   group: number;
 };
 
+/**
+ * What a training pass makes again on the way back rather than keep: nothing; what one light pass over its inputs gives
+ * (norms, SwiGLU, rows sorted by expert); or all within a block, the CLA group, since its layers share K and V.
+ */
+export const recomputations = ["none", "elementwise", "block"] as const;
+export type Recomputation = (typeof recomputations)[number];
+
 /** int32 [tokens] each. */
 export type ForwardInput = { tokens: Tensor; positions: Tensor };
 
@@ -36,15 +44,22 @@ export class Transformer implements Disposable {
   readonly descriptions: readonly ParameterDescription[];
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly #layers: readonly Layer[];
+  readonly #isPlanned: boolean;
   #rotary: { positions: number; table: RotaryTable; dispose: () => void } | undefined;
 
-  /** Builds the model with all weights zero; `initialize` or `load` fills them. @throws RookeryError INVALID_CONFIG. */
-  constructor(config: ModelConfig) {
+  /**
+   * Builds the model with all weights zero; `initialize` or `load` fills them. @throws RookeryError INVALID_CONFIG.
+   * @param isPlanned weights are only counted and have no memory.
+   */
+  constructor(config: ModelConfig, { isPlanned = false }: { isPlanned?: boolean } = {}) {
     this.config = checkModelConfig(config);
+    this.#isPlanned = isPlanned;
     this.descriptions = describeParameters(config);
     const parameters = new Map<string, Parameter>();
     try {
-      for (const { name, shape, kind } of this.descriptions) parameters.set(name, new Parameter(name, shape, kind));
+      for (const { name, shape, kind } of this.descriptions) {
+        parameters.set(name, new Parameter(name, shape, kind, { isPlanned }));
+      }
     } catch (error) {
       for (const parameter of parameters.values()) parameter[Symbol.dispose]();
       throw error;
@@ -74,28 +89,67 @@ export class Transformer implements Disposable {
 
   /**
    * Hidden states [tokens, hidden] after the last norm, and how each layer routed. `attend` answers the queries:
-   * within a packed batch for training, from a cache for serving.
+   * within a packed batch for training, from a cache for serving. With `recomputation` "block", a training pass keeps only
+   * what goes from one CLA group of layers to the next.
    */
   forward(
     execution: Execution,
     input: ForwardInput,
     attend: Attend,
     plan: RoutingPlan,
-  ): { hidden: Tensor; routings: Routing[] } {
+    recomputation: Recomputation = "none",
+  ): { hidden: Tensor; routings: RoutingReport[] } {
     const { config } = this;
-    const table = this.#rotaryTable();
-    const routings: Routing[] = [];
-    let x = embedding(execution, input.tokens, this.parameter("model.embed_tokens.weight"));
-    for (const [index, layer] of this.#layers.entries()) {
+    return execution.arena.scope(
+      () => {
+        const positions = { positions: input.positions, table: this.#rotaryTable() };
+        const routings: RoutingReport[] = [];
+        let x = embedding(execution, input.tokens, this.parameter("model.embed_tokens.weight"));
+        for (let first = 0; first < config.numHiddenLayers; first += config.claShareFactor) {
+          const from = x;
+          const group = () => this.#group(execution, from, first, positions, attend, plan);
+          const result =
+            recomputation === "block"
+              ? recompute(execution, from, group, (made) => made.routings.flatMap(reportTensors))
+              : execution.arena.scope(group, (made) => [made.out, ...made.routings.flatMap(reportTensors)]);
+          routings.push(...result.routings);
+          x = result.out;
+        }
+        return { hidden: rmsnorm(execution, x, this.parameter("model.norm.weight"), config.rmsNormEps), routings };
+      },
+      ({ hidden, routings }) => [hidden, ...routings.flatMap(reportTensors)],
+    );
+  }
+
+  /** The layers from `first` on that share its K and V. */
+  #group(
+    execution: Execution,
+    input: Tensor,
+    first: number,
+    positions: Positions,
+    attend: Attend,
+    plan: RoutingPlan,
+  ): { out: Tensor; routings: RoutingReport[] } {
+    const { config } = this;
+    const routings: RoutingReport[] = [];
+    let x = input;
+    for (const [index, layer] of this.#layers.slice(first, first + config.claShareFactor).entries()) {
       const normed = rmsnorm(execution, x, layer.inputNorm, config.rmsNormEps);
-      const positions = { positions: input.positions, table };
       const attended = attentionLayer(execution, normed, x, layer.attention, config, layer.group, positions, attend);
       const normedAgain = rmsnorm(execution, attended, layer.postAttentionNorm, config.rmsNormEps);
-      const { out, routing } = mixtureLayer(execution, normedAgain, attended, layer.mixture, config, index, plan);
+      const { out, routing } = mixtureLayer(
+        execution,
+        normedAgain,
+        attended,
+        layer.mixture,
+        config,
+        first + index,
+        plan,
+      );
       routings.push(routing);
       x = out;
     }
-    return { hidden: rmsnorm(execution, x, this.parameter("model.norm.weight"), config.rmsNormEps), routings };
+    return { out: x, routings };
   }
 
   /** The matrix that turns hidden states into logits: the embedding table if they are tied. */
@@ -126,6 +180,10 @@ export class Transformer implements Disposable {
 
   /** Angles for every position up to the model's longest sequence, made at the first forward pass. */
   #rotaryTable(): RotaryTable {
+    if (this.#isPlanned) {
+      const planned = Tensor.planned("f32", [this.config.maxPositionEmbeddings, this.config.headDim / 2]);
+      return { cosine: planned, sine: planned };
+    }
     if (!this.#rotary) {
       const positions = this.config.maxPositionEmbeddings;
       const values = rotaryTable(this.config, positions);

@@ -53,6 +53,7 @@ test("a loan dies at reset, and giving it back later does no harm", () => {
 
 test("room that was given back is lent again, and the arena does not grow", () => {
   using arena = new Arena();
+  arena.reserve(1 << 12);
   const address = (() => {
     using loan = arena.borrow("f32", 1000);
     return loan.tensor.address;
@@ -117,6 +118,107 @@ test("disposing gives everything back; then there are no tensors any more", () =
   assert.deepEqual(liveMemory(), before);
 });
 
+test("a scope's tensors die with it, but for those that are kept: they die with the scope around", () => {
+  using arena = new Arena();
+  const made = arena.scope(
+    () => {
+      const inner = arena.scope(
+        () => ({
+          lost: arena.tensor("f32", 8),
+          kept: arena.tensor("f32", 8),
+          view: arena.tensor("f32", 4, 2).rows(1, 2),
+        }),
+        ({ kept, view }) => [kept, view],
+      );
+      assertDead(inner.lost);
+      inner.kept.zero();
+      inner.view.zero();
+      return inner;
+    },
+    ({ kept }) => [kept],
+  );
+  assertDead(made.view);
+  made.kept.zero();
+  arena.reset();
+  assertDead(made.kept);
+  assert.throws(() =>
+    arena.scope(
+      () => {
+        throw new Error("stop");
+      },
+      () => [],
+    ),
+  );
+  arena.tensor("f32", 1).zero();
+});
+
+test("what is held outlives its scope, until it is let go as often", () => {
+  using arena = new Arena();
+  const held = arena.scope(
+    () => {
+      const tensor = arena.tensor("f32", 8);
+      arena.hold([tensor, tensor.rows(2, 3)]);
+      return tensor;
+    },
+    () => [],
+  );
+  arena.letGo([held]);
+  held.zero();
+  arena.letGo([held]);
+  assertDead(held);
+});
+
+test("contents that may be forgotten are made again when they are needed, with those they come from", () => {
+  using arena = new Arena();
+  arena.reserve(1 << 10);
+  const runs: string[] = [];
+  const copy = (from: Tensor, to: Tensor, name: string) => () => {
+    runs.push(name);
+    to.setBytes(from.toBytes());
+  };
+  const { b, c } = arena.scope(
+    () => {
+      const a = arena.integers(Int32Array.of(1, 2, 3));
+      const [b, c] = [arena.tensor("i32", 3), arena.tensor("i32", 3)];
+      arena.forgettable(b, { from: [a], run: copy(a, b, "b") });
+      arena.forgettable(c, { from: [b], run: copy(b, c, "c") });
+      arena.hold([a, b, c]);
+      return { b, c };
+    },
+    () => [],
+  );
+  assertDead(b, c);
+  using others = arena.borrow("i32", 3);
+  others.tensor.zero();
+  arena.recall([c]);
+  assert.deepEqual(runs, ["b", "c"]);
+  arena.recall([b, c]);
+  assert.deepEqual(runs, ["b", "c"]);
+  assert.deepEqual(c.toInt32Array(), Int32Array.of(1, 2, 3));
+  arena.letGo([b, c]);
+  assertDead(b, c);
+});
+
+test("a planned arena counts what a real one needs, and holds nothing", () => {
+  const before = liveMemory();
+  const peakOf = (arena: Arena) => {
+    const tensor = arena.tensor("f32", 1000);
+    tensor.zero();
+    tensor.setFloats(new Float32Array(1000));
+    {
+      using _loan = arena.borrow("bf16", 777);
+    }
+    arena.integers(Int32Array.of(1, 2));
+    return arena.peakBytes;
+  };
+  using planned = new Arena({ isPlanned: true });
+  const expected = peakOf(planned);
+  assert.deepEqual(liveMemory(), before);
+  using real = new Arena();
+  assert.equal(peakOf(real), expected);
+  assert.throws(() => planned.tensor("f32", 1).address, /lies nowhere/);
+});
+
 test("integers hold what they are given, as a list or in a shape", () => {
   using arena = new Arena();
   assert.deepEqual(arena.integers(Int32Array.of(5, -6)).shape, [2]);
@@ -127,7 +229,7 @@ test("integers hold what they are given, as a list or in a shape", () => {
 
 test("whatever is asked for and given back, tensors that live never overlap and lie on 64 bytes", () => {
   const request = fc.record({
-    kind: fc.constantFrom("tensor", "borrow", "giveBack", "reset"),
+    kind: fc.constantFrom("tensor", "borrow", "borrow", "giveBack", "giveBack", "reserve", "reset"),
     dtype: fc.constantFrom<Dtype>("f32", "bf16", "i32"),
     size: fc.integer({ min: 0, max: 3000 }),
     which: fc.nat(),
@@ -141,8 +243,9 @@ test("whatever is asked for and given back, tensors that live never overlap and 
         if (kind === "tensor") tensors.push(arena.tensor(dtype, size));
         if (kind === "borrow") loans.push(arena.borrow(dtype, size));
         if (kind === "giveBack" && loans.length > 0) loans.splice(which % loans.length, 1)[0]![Symbol.dispose]();
-        if (kind === "reset") {
+        if (kind === "reset" || kind === "reserve") {
           arena.reset();
+          if (kind === "reserve") arena.reserve(size * 10);
           [tensors, loans] = [[], []];
         }
         const living = [...tensors, ...loans.map((loan) => loan.tensor)].sort((a, b) => a.address - b.address);

@@ -1,15 +1,13 @@
 /**
- * The memory of one step. Activations are bumped off it and all die at `reset`; gradients and scratch are borrowed and
- * given back as the backward pass goes, so that their room is used again within the step.
+ * The memory of one step: a single block in which pieces are born and die. A tensor lives until its scope has ended and
+ * nothing recorded needs it; gradients and scratch are borrowed and given back. What dies makes room within the step.
  */
 import { RookeryError } from "../base/errors.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
-import { bytesPerElement, type Dtype, elementsOf, type Lifetime, Tensor } from "./tensor.ts";
+import { FreeSpace } from "./free-space.ts";
+import { bytesPerElement, type Dtype, elementsOf, type Place, Tensor } from "./tensor.ts";
 
 const alignment = 64;
-const smallestChunkBytes = 1 << 20;
-
-type Place = { memory: NativeMemory; byteOffset: number; byteLength: number };
 
 /** A tensor on loan: `using` or `giveBack` returns its room to the arena. */
 export class Loan implements Disposable {
@@ -26,50 +24,70 @@ export class Loan implements Disposable {
   }
 }
 
-/** A bump allocator that grows while the first step shows how much is needed, and is one block from then on. */
-export class Arena implements Disposable {
-  #chunks: NativeMemory[] = [];
-  #used = 0;
-  #usedBefore = 0;
-  #peakBytes = 0;
-  #step: Lifetime = { alive: true };
-  readonly #free = new Map<number, Place[]>();
+/** How to make a tensor's contents again from those of others: they may be forgotten between forward and backward. */
+export type Remake = { from: readonly Tensor[]; run: () => void };
 
-  /** The most bytes that any step so far has held at once. */
+type Piece = Place & {
+  /** Where it lies in the block. */
+  offset: number;
+  /** Set while it does not fit the block, and has memory to itself. */
+  own: NativeMemory | undefined;
+  /** How many recorded ops need it for their way back. */
+  holds: number;
+  /** Whether only what is recorded keeps it alive. */
+  outOfScope: boolean;
+  remake: Remake | undefined;
+};
+
+/**
+ * Grows while the first step shows how much is needed, and is one block of exactly that from then on. `reserve` gives it the
+ * block at once.
+ */
+export class Arena implements Disposable {
+  readonly #isPlanned: boolean;
+  #space = new FreeSpace();
+  #block: NativeMemory | undefined;
+  #pieces = new Map<Place, Piece>();
+  #scopes: Piece[][] = [];
+  #ownBytes = 0;
+  #peakBytes = 0;
+  #isDisposed = false;
+
+  /** @param isPlanned only count: its tensors have no memory, and kernels pass over them. */
+  constructor({ isPlanned = false }: { isPlanned?: boolean } = {}) {
+    this.#isPlanned = isPlanned;
+  }
+
+  /** The size of the block that the largest step so far needs. */
   get peakBytes(): number {
-    return this.#peakBytes;
+    return Math.max(this.#peakBytes, this.#space.peak);
   }
 
   /** Bytes of native memory that it holds now. */
   get heldBytes(): number {
-    return this.#chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+    return (this.#block?.byteLength ?? 0) + this.#ownBytes;
   }
 
-  /** A tensor that lives until `reset`. Its contents are whatever was there before. */
+  /** Makes the block at least `bytes` large. Between steps only. */
+  reserve(bytes: number): void {
+    if (this.#pieces.size > 0) throw new Error("an arena cannot move while a step is under way");
+    if (this.#isPlanned || bytes <= (this.#block?.byteLength ?? 0)) return;
+    this.#block?.[Symbol.dispose]();
+    this.#block = undefined;
+    this.#block = new NativeMemory(bytes);
+  }
+
+  /** A tensor that lives as long as its scope, or as something recorded needs it. Its contents are whatever was there before. */
   tensor(dtype: Dtype, ...shape: number[]): Tensor {
-    const { memory, byteOffset } = this.#place(elementsOf(shape) * bytesPerElement[dtype]);
-    return new Tensor(dtype, shape, memory, byteOffset, this.#step);
+    const piece = this.#place(elementsOf(shape) * bytesPerElement[dtype]);
+    this.#scopes.at(-1)?.push(piece);
+    return new Tensor(dtype, shape, piece);
   }
 
   /** A tensor that lives until it is given back, or until `reset`. */
   borrow(dtype: Dtype, ...shape: number[]): Loan {
-    const bytes = roundUp(elementsOf(shape) * bytesPerElement[dtype]);
-    const place = this.#free.get(bytes)?.pop() ?? this.#place(bytes);
-    const step = this.#step;
-    const lifetime: Lifetime = { alive: true };
-    const tensor = new Tensor(dtype, shape, place.memory, place.byteOffset, {
-      get alive() {
-        return lifetime.alive && step.alive;
-      },
-    });
-    return new Loan(tensor, () => {
-      if (!lifetime.alive) return;
-      lifetime.alive = false;
-      if (!step.alive) return;
-      const places = this.#free.get(bytes);
-      if (places) places.push(place);
-      else this.#free.set(bytes, [place]);
-    });
+    const piece = this.#place(elementsOf(shape) * bytesPerElement[dtype]);
+    return new Loan(new Tensor(dtype, shape, piece), () => this.#end(piece));
   }
 
   /** Scratch of `byteLength` bytes, on loan. */
@@ -77,52 +95,140 @@ export class Arena implements Disposable {
     return this.borrow("f32", Math.max(1, Math.ceil(byteLength / 4)));
   }
 
-  /** An i32 tensor with the given contents, alive until `reset`. */
+  /** An i32 tensor with the given contents. */
   integers(values: Int32Array, ...shape: number[]): Tensor {
     const tensor = this.tensor("i32", ...(shape.length > 0 ? shape : [values.length]));
     tensor.setIntegers(values);
     return tensor;
   }
 
+  /**
+   * Runs `body`; what it made then dies unless it is held, or `keep` names it, and then it lives in the scope around this one.
+   * Outside all scopes tensors live until `reset`.
+   */
+  scope<Result>(body: () => Result, keep: (result: Result) => readonly Tensor[]): Result {
+    const made: Piece[] = [];
+    this.#scopes.push(made);
+    try {
+      const result = body();
+      const kept = new Set(keep(result).map(({ place }) => place));
+      const around = this.#scopes.at(-2);
+      for (const piece of made) {
+        if (kept.has(piece)) around?.push(piece);
+        else this.#leaveScope(piece);
+      }
+      return result;
+    } finally {
+      this.#scopes.pop();
+    }
+  }
+
+  /** Keeps tensors of this arena alive for something that is recorded; others are left alone. */
+  hold(tensors: readonly Tensor[]): void {
+    for (const { place } of tensors) {
+      const piece = this.#pieces.get(place);
+      if (piece) piece.holds++;
+    }
+  }
+
+  /** Undoes `hold`; what nobody needs any more dies. */
+  letGo(tensors: readonly Tensor[]): void {
+    for (const { place } of tensors) {
+      const piece = this.#pieces.get(place);
+      if (piece && --piece.holds === 0 && piece.outOfScope) this.#end(piece);
+    }
+  }
+
+  /** Lets the contents of `tensor` be forgotten when its scope ends, since `recall` can make them again. */
+  forgettable(tensor: Tensor, remake: Remake): void {
+    const piece = this.#pieces.get(tensor.place);
+    if (piece) piece.remake = remake;
+  }
+
+  /** Makes contents that were forgotten again. */
+  recall(tensors: readonly Tensor[]): void {
+    for (const { place } of tensors) {
+      const piece = this.#pieces.get(place);
+      if (!piece?.remake || piece.alive) continue;
+      this.recall(piece.remake.from);
+      this.#settle(piece);
+      piece.remake.run();
+    }
+  }
+
   /** Ends the step: every tensor of it is dead, and its memory is used again. */
   reset(): void {
-    this.#step.alive = false;
-    this.#step = { alive: true };
-    this.#free.clear();
-    if (this.#chunks.length > 1) {
-      const total = this.#usedBefore + this.#used;
-      for (const chunk of this.#chunks) chunk[Symbol.dispose]();
-      this.#chunks = [new NativeMemory(roundUp(Math.ceil(total * 1.05)))];
-    }
-    this.#used = 0;
-    this.#usedBefore = 0;
+    for (const piece of this.#pieces.values()) this.#end(piece);
+    const peak = this.#space.peak;
+    this.#peakBytes = Math.max(this.#peakBytes, peak);
+    this.#space = new FreeSpace();
+    const held = this.#block?.byteLength ?? 0;
+    // a step that is larger than the first comes in a row of such (a text that grows): leave it some room
+    if (peak > held) this.reserve(held === 0 ? peak : roundUp(Math.ceil(peak * 1.05)));
   }
 
   [Symbol.dispose](): void {
-    this.#step.alive = false;
-    this.#free.clear();
-    for (const chunk of this.#chunks) chunk[Symbol.dispose]();
-    this.#chunks = [];
-    this.#used = 0;
-    this.#usedBefore = 0;
+    for (const piece of this.#pieces.values()) this.#end(piece);
+    this.#block?.[Symbol.dispose]();
+    this.#block = undefined;
+    this.#isDisposed = true;
   }
 
-  #place(byteLength: number): Place {
-    if (!this.#step.alive) {
+  #place(byteLength: number): Piece {
+    if (this.#isDisposed) {
       throw new RookeryError("DISPOSED", "an arena was asked for room after it was given back", "keep it alive longer");
     }
-    const bytes = roundUp(byteLength);
-    let chunk = this.#chunks.at(-1);
-    if (!chunk || this.#used + bytes > chunk.byteLength) {
-      if (chunk) this.#usedBefore += this.#used;
-      chunk = new NativeMemory(Math.max(bytes, smallestChunkBytes, this.#usedBefore));
-      this.#chunks.push(chunk);
-      this.#used = 0;
+    const piece: Piece = {
+      memory: undefined,
+      byteOffset: 0,
+      byteLength: roundUp(byteLength),
+      alive: false,
+      offset: 0,
+      own: undefined,
+      holds: 0,
+      outOfScope: false,
+      remake: undefined,
+    };
+    this.#settle(piece);
+    this.#pieces.set(piece, piece);
+    return piece;
+  }
+
+  #settle(piece: Piece): void {
+    const { byteLength } = piece;
+    piece.offset = this.#space.take(byteLength);
+    piece.alive = true;
+    if (this.#isPlanned) return;
+    if (this.#block && piece.offset + byteLength <= this.#block.byteLength) {
+      piece.memory = this.#block;
+      piece.byteOffset = piece.offset;
+      return;
     }
-    const byteOffset = this.#used;
-    this.#used += bytes;
-    this.#peakBytes = Math.max(this.#peakBytes, this.#usedBefore + this.#used);
-    return { memory: chunk, byteOffset, byteLength: bytes };
+    piece.own = new NativeMemory(byteLength);
+    piece.memory = piece.own;
+    piece.byteOffset = 0;
+    this.#ownBytes += byteLength;
+  }
+
+  #vacate(piece: Piece): void {
+    if (!piece.alive) return;
+    piece.alive = false;
+    this.#space.give(piece.offset, piece.byteLength);
+    if (!piece.own) return;
+    piece.own[Symbol.dispose]();
+    piece.own = undefined;
+    this.#ownBytes -= piece.byteLength;
+  }
+
+  #leaveScope(piece: Piece): void {
+    piece.outOfScope = true;
+    if (piece.holds === 0) this.#end(piece);
+    else if (piece.remake) this.#vacate(piece);
+  }
+
+  #end(piece: Piece): void {
+    this.#vacate(piece);
+    this.#pieces.delete(piece);
   }
 }
 

@@ -1,17 +1,21 @@
 /** What every op needs around it: threads, the memory of the step, the compute type, and the tape while one records. */
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { Arena } from "./arena.ts";
-import { Tape } from "./tape.ts";
+import { Tape, type TapeOptions } from "./tape.ts";
 import type { ComputeType } from "./tensor.ts";
 
 export class Execution implements Disposable {
   readonly pool: ThreadPool;
-  readonly arena = new Arena();
+  readonly arena: Arena;
   readonly computeType: ComputeType;
   #tape: Tape | undefined;
 
-  /** @param threads 1 to 256; results do not depend on it. */
-  constructor(options: { threads: number; computeType: ComputeType }) {
+  /**
+   * @param threads 1 to 256; results do not depend on it.
+   * @param isPlanned only count what the arena would need; no kernel runs on its tensors.
+   */
+  constructor(options: { threads: number; computeType: ComputeType; isPlanned?: boolean }) {
+    this.arena = new Arena(options);
     this.pool = new ThreadPool(options.threads);
     this.computeType = options.computeType;
   }
@@ -22,14 +26,25 @@ export class Execution implements Disposable {
   }
 
   /** Runs `forward` with a tape; the tape's `runBackward` then leaves gradients in the parameters. */
-  record<Result>(forward: () => Result): { result: Result; tape: Tape } {
+  record<Result>(forward: () => Result, options: TapeOptions = {}): { result: Result; tape: Tape } {
     if (this.#tape) throw new Error("a tape is recording already");
-    const tape = new Tape(this.arena);
+    const tape = new Tape(this.arena, options);
     this.#tape = tape;
     try {
       return { result: forward(), tape };
     } finally {
       this.#tape = undefined;
+    }
+  }
+
+  /** Runs `body` without the tape: nothing in it is kept for a way back. */
+  unrecorded<Result>(body: () => Result): Result {
+    const tape = this.#tape;
+    this.#tape = undefined;
+    try {
+      return body();
+    } finally {
+      this.#tape = tape;
     }
   }
 

@@ -1,6 +1,6 @@
 /** A trained array: f32 master weights, their gradient, and the packed copies that matrix products read. */
 
-import { dtypeCodes } from "../kernels/bindings/declare.ts";
+import { type Addressed, dtypeCodes } from "../kernels/bindings/declare.ts";
 import { pack, packBytes } from "../kernels/bindings/gemm.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
 import type { ThreadPool } from "../kernels/bindings/threads.ts";
@@ -14,17 +14,29 @@ export class Parameter implements Disposable {
   readonly shape: readonly number[];
   readonly kind: ParameterKind;
   readonly weight: Tensor;
-  readonly #weightMemory: NativeMemory;
+  readonly #weightMemory: NativeMemory | undefined;
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
   readonly #packed: { forward?: NativeMemory; backward?: NativeMemory } = {};
   #packedType: ComputeType | undefined;
 
-  /** @param shape [out, in] or [groups, out, in] for a matrix; anything for an array. Weights start at zero. */
-  constructor(name: string, shape: readonly number[], kind: ParameterKind) {
+  /**
+   * @param shape [out, in] or [groups, out, in] for a matrix; anything for an array. Weights start at zero.
+   * @param isPlanned it is only counted, and has no memory.
+   */
+  constructor(
+    name: string,
+    shape: readonly number[],
+    kind: ParameterKind,
+    { isPlanned = false }: { isPlanned?: boolean } = {},
+  ) {
     this.name = name;
     this.shape = shape;
     this.kind = kind;
+    if (isPlanned) {
+      this.weight = Tensor.planned("f32", shape);
+      return;
+    }
     const { tensor, memory } = Tensor.persistent("f32", shape);
     this.weight = tensor;
     this.#weightMemory = memory;
@@ -44,6 +56,7 @@ export class Parameter implements Disposable {
 
   /** f32, shaped as the weight. Made when first asked for, so a model that is only read has none. */
   get gradient(): Tensor {
+    if (this.weight.isPlanned) return this.weight;
     this.#gradient ??= Tensor.persistent("f32", this.shape);
     return this.#gradient.tensor;
   }
@@ -89,14 +102,15 @@ export class Parameter implements Disposable {
   }
 
   /** The packed copy for y = x Wᵀ ("forward") or dx = dy W ("backward"). */
-  packed(direction: "forward" | "backward"): NativeMemory {
+  packed(direction: "forward" | "backward"): Addressed {
+    if (this.weight.isPlanned) return this.weight;
     const packed = this.#packed[direction];
     if (!packed) throw new Error(`${this.name} was not packed for the ${direction} product`);
     return packed;
   }
 
   [Symbol.dispose](): void {
-    this.#weightMemory[Symbol.dispose]();
+    this.#weightMemory?.[Symbol.dispose]();
     this.#gradient?.memory[Symbol.dispose]();
     this.#freePacked();
   }

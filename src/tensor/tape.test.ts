@@ -25,7 +25,7 @@ test("what is recorded runs backward once, last first", () => {
   using arena = new Arena();
   const tape = new Tape(arena);
   const order: number[] = [];
-  for (const i of [1, 2, 3]) tape.record(() => order.push(i));
+  for (const i of [1, 2, 3]) tape.record([], () => order.push(i));
   tape.runBackward();
   tape.runBackward();
   assert.deepEqual(order, [3, 2, 1]);
@@ -33,6 +33,7 @@ test("what is recorded runs backward once, last first", () => {
 
 test("the first consumer overwrites, the others add, the producer takes it all and gives it back", () => {
   using arena = new Arena();
+  arena.reserve(1 << 10);
   const tape = new Tape(arena);
   const x = arena.tensor("f32", 2);
   const first = tape.gradientOf(x);
@@ -132,7 +133,7 @@ test("gradients of several consumers add up, in the activation and in a weight t
     let dx: Float32Array | undefined;
     // y = W (x + W x + x): x is used three times, W twice.
     const { result: y, tape } = execution.record(() => {
-      execution.tape?.record(() => {
+      execution.tape?.record([], () => {
         using gradient = tape.take(x);
         dx = gradient?.tensor.toFloat32Array();
       });
@@ -140,7 +141,7 @@ test("gradients of several consumers add up, in the activation and in a weight t
       const both = arena.tensor("f32", 1, 4);
       both.setBytes(inner.toBytes());
       add(execution, x, both);
-      execution.tape?.record(() => {
+      execution.tape?.record([], () => {
         const gradient = tape.take(both);
         if (!gradient) return;
         const copy = arena.borrow("f32", 1, 4);

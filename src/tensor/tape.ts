@@ -3,27 +3,47 @@
  * runs its backward kernel. Gradients of activations live on loan from the arena: the first consumer's backward makes one,
  * later ones add to it, and it goes back when the op that produced the activation has used it.
  */
-import { type Arena, Loan } from "./arena.ts";
+import { type Arena, Loan, type Remake } from "./arena.ts";
 import type { Tensor } from "./tensor.ts";
+
+export type TapeOptions = { forgets?: boolean };
+
+type Entry = { backward: () => void; needs: readonly Tensor[] };
 
 export class Tape {
   readonly #arena: Arena;
-  readonly #backward: (() => void)[] = [];
+  readonly #forgets: boolean;
+  readonly #entries: Entry[] = [];
   readonly #gradients = new Map<Tensor, Loan>();
 
-  constructor(arena: Arena) {
+  /** @param forgets whether what is cheap to make again is forgotten until the way back. */
+  constructor(arena: Arena, { forgets = false }: TapeOptions = {}) {
     this.#arena = arena;
+    this.#forgets = forgets;
   }
 
-  /** Remembers how to go back through an op; ops run backward in the reverse of this order. */
-  record(backward: () => void): void {
-    this.#backward.push(backward);
+  /**
+   * Remembers how to go back through an op; ops run backward in the reverse of this order.
+   * @param needs what `backward` reads of what was there forward; it stays alive until then.
+   */
+  record(needs: readonly (Tensor | null)[], backward: () => void): void {
+    const tensors = needs.filter((tensor) => tensor !== null);
+    this.#arena.hold(tensors);
+    this.#entries.push({ backward, needs: tensors });
+  }
+
+  /** Says how an op's output can be made again cheaply: a tape that forgets then keeps it only while forward needs it. */
+  forgettable(output: Tensor, remake: Remake): void {
+    if (this.#forgets) this.#arena.forgettable(output, remake);
   }
 
   /** Runs everything recorded, last first, and forgets it. */
   runBackward(): void {
-    for (let i = this.#backward.length - 1; i >= 0; i--) this.#backward[i]!();
-    this.#backward.length = 0;
+    for (let entry = this.#entries.pop(); entry; entry = this.#entries.pop()) {
+      this.#arena.recall(entry.needs);
+      entry.backward();
+      this.#arena.letGo(entry.needs);
+    }
     for (const loan of this.#gradients.values()) loan[Symbol.dispose]();
     this.#gradients.clear();
   }

@@ -67,7 +67,7 @@ test("views share the place: rows and reshape, and rows of a reshape", () => {
 
 test("views, shapes and contents that do not fit are refused with their numbers", () => {
   using owner = persistent("f32", 4, 3);
-  const { tensor, memory } = owner;
+  const { tensor } = owner;
   assert.throws(() => tensor.rows(3, 2), /rows 3\.\.5 of 4/);
   for (const [start, count] of [
     [-1, 2],
@@ -83,8 +83,8 @@ test("views, shapes and contents that do not fit are refused with their numbers"
   assert.throws(() => tensor.setBytes(new Uint8Array(47)), /47 bytes for 48/);
   assert.throws(() => tensor.setIntegers(new Int32Array(12)), RangeError);
   assert.throws(() => tensor.toInt32Array(), RangeError);
-  assert.throws(() => new Tensor("f32", [13], memory, 0, { alive: true }), /52 bytes at 0 does not fit 48/);
-  assert.throws(() => new Tensor("f32", [1], memory, 48, { alive: true }), RangeError);
+  assert.throws(() => new Tensor("f32", [13], tensor.place), /52 bytes at 0 does not fit 48/);
+  assert.throws(() => new Tensor("f32", [1], tensor.place, 48), RangeError);
   assert.throws(() => elementsOf([2, -1]), /\[2, -1\]/);
   assert.throws(() => elementsOf([1.5]), RangeError);
   assert.throws(() => elementsOf([2 ** 30, 2 ** 30]), /too many elements/);

@@ -9,8 +9,11 @@ export type ComputeType = keyof typeof dtypeCodes;
 
 export const bytesPerElement: Record<Dtype, number> = { f32: 4, bf16: 2, i32: 4 };
 
-/** Shared by the tensors that die together: an arena's step, a borrowed buffer, a parameter. */
-export type Lifetime = { alive: boolean };
+/**
+ * Where a tensor and its views lie: a parameter, or a piece of an arena, which decides how long. Without memory it is only
+ * planned: it has a size and no contents, and kernels pass over it.
+ */
+export type Place = { memory: NativeMemory | undefined; byteOffset: number; byteLength: number; alive: boolean };
 
 export function elementsOf(shape: readonly number[]): number {
   let elements = 1;
@@ -28,20 +31,20 @@ export class Tensor implements Addressed {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly elements: number;
-  readonly #memory: NativeMemory;
+  /** For the arena that owns it. */
+  readonly place: Place;
   readonly #byteOffset: number;
-  readonly #lifetime: Lifetime;
 
-  constructor(dtype: Dtype, shape: readonly number[], memory: NativeMemory, byteOffset: number, lifetime: Lifetime) {
+  /** @param byteOffset from the start of `place`. */
+  constructor(dtype: Dtype, shape: readonly number[], place: Place, byteOffset = 0) {
     this.dtype = dtype;
     this.shape = shape;
     this.elements = elementsOf(shape);
-    this.#memory = memory;
+    this.place = place;
     this.#byteOffset = byteOffset;
-    this.#lifetime = lifetime;
-    if (byteOffset < 0 || byteOffset + this.byteLength > memory.byteLength) {
+    if (byteOffset < 0 || byteOffset + this.byteLength > place.byteLength) {
       throw new RangeError(
-        `a tensor of ${this.byteLength} bytes at ${byteOffset} does not fit ${memory.byteLength} bytes`,
+        `a tensor of ${this.byteLength} bytes at ${byteOffset} does not fit ${place.byteLength} bytes`,
       );
     }
   }
@@ -49,7 +52,20 @@ export class Tensor implements Addressed {
   /** A tensor with memory of its own, zeroed. Dispose of `memory` to give it back. */
   static persistent(dtype: Dtype, shape: readonly number[]): { tensor: Tensor; memory: NativeMemory } {
     const memory = new NativeMemory(elementsOf(shape) * bytesPerElement[dtype]);
-    return { tensor: new Tensor(dtype, shape, memory, 0, { alive: true }), memory };
+    return {
+      tensor: new Tensor(dtype, shape, { memory, byteOffset: 0, byteLength: memory.byteLength, alive: true }),
+      memory,
+    };
+  }
+
+  /** A tensor that is only counted: no memory, no contents. */
+  static planned(dtype: Dtype, shape: readonly number[]): Tensor {
+    const byteLength = elementsOf(shape) * bytesPerElement[dtype];
+    return new Tensor(dtype, shape, { memory: undefined, byteOffset: 0, byteLength, alive: true });
+  }
+
+  get isPlanned(): boolean {
+    return this.place.memory === undefined;
   }
 
   get byteLength(): number {
@@ -58,14 +74,16 @@ export class Tensor implements Addressed {
 
   /** Where it lies; for the bindings only. @throws RookeryError DISPOSED when its owner has given the place back. */
   get address(): number {
-    if (!this.#lifetime.alive) {
+    const { alive, memory, byteOffset } = this.place;
+    if (!alive) {
       throw new RookeryError(
         "DISPOSED",
         `a ${this.dtype} tensor [${this.shape.join(", ")}] was used after its step or its buffer ended`,
         "copy what must outlive the step",
       );
     }
-    return this.#memory.address + this.#byteOffset;
+    if (!memory) throw new Error(`a planned tensor [${this.shape.join(", ")}] lies nowhere`);
+    return memory.address + byteOffset + this.#byteOffset;
   }
 
   /** The code by which kernels know its dtype. @throws RangeError for i32, which is no activation. */
@@ -86,7 +104,7 @@ export class Tensor implements Addressed {
     if (elementsOf(shape) !== this.elements) {
       throw new RangeError(`[${this.shape.join(", ")}] cannot be seen as [${shape.join(", ")}]`);
     }
-    return new Tensor(this.dtype, shape, this.#memory, this.#byteOffset, this.#lifetime);
+    return new Tensor(this.dtype, shape, this.place, this.#byteOffset);
   }
 
   /** A view of `count` leading rows from `start`. */
@@ -96,7 +114,7 @@ export class Tensor implements Addressed {
     if (!whole || start < 0 || count < 0 || start + count > rows)
       throw new RangeError(`rows ${start}..${start + count} of ${rows}`);
     const offset = this.#byteOffset + start * elementsOf(rest) * bytesPerElement[this.dtype];
-    return new Tensor(this.dtype, [count, ...rest], this.#memory, offset, this.#lifetime);
+    return new Tensor(this.dtype, [count, ...rest], this.place, offset);
   }
 
   /** A copy of the raw little-endian bytes. */
@@ -107,7 +125,7 @@ export class Tensor implements Addressed {
   /** Overwrites the contents; `bytes` has exactly `byteLength` bytes. */
   setBytes(bytes: Uint8Array): void {
     if (bytes.byteLength !== this.byteLength) throw new RangeError(`${bytes.byteLength} bytes for ${this.byteLength}`);
-    this.#bytes().set(bytes);
+    if (!this.isPlanned) this.#bytes().set(bytes);
   }
 
   /** A copy as f32; bf16 is widened. */
@@ -151,11 +169,12 @@ export class Tensor implements Addressed {
 
   /** Sets every byte to zero. */
   zero(): void {
-    this.#bytes().fill(0);
+    if (!this.isPlanned) this.#bytes().fill(0);
   }
 
   #bytes(): Uint8Array<ArrayBuffer> {
     if (this.byteLength > 0) void this.address;
-    return this.#memory.bytes(this.#byteOffset, this.byteLength);
+    const { memory, byteOffset } = this.place;
+    return memory?.bytes(byteOffset + this.#byteOffset, this.byteLength) ?? new Uint8Array();
   }
 }

@@ -4,7 +4,7 @@ import { dtypes, relativeError } from "../../test/twins/support.ts";
 import { bitsOf, packedBatch, tinyConfig } from "../../test/twins/tiny.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { Transformer } from "../model/transformer.ts";
+import { type Recomputation, Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
 import { AdamW } from "./optimizer.ts";
@@ -39,12 +39,14 @@ function step(
   batches: MicroBatch[],
   routing: RoutingSettings,
   number = 1,
+  recomputation: Recomputation = "none",
 ): StepResult {
   return trainStep(execution, model, optimizer, batches, {
     routing,
     maxGradientNorm: 1,
     rates: { learningRate: 1e-2, expertLearningRate: 4e-3 },
     random: { seed: 5, step: number },
+    recomputation,
   });
 }
 
@@ -150,6 +152,29 @@ for (const computeType of dtypes) {
         const actual = run(threads);
         assert.deepEqual(actual.results, expected.results, `${threads} threads`);
         assert.equal(actual.state, expected.state, `weights and moments on ${threads} threads`);
+      }
+    });
+  }
+}
+
+for (const computeType of dtypes) {
+  for (const change of [{}, { topK: 2, claShareFactor: 3 }, { claShareFactor: 1, numSharedExperts: 0 }]) {
+    test(`recomputing changes no bit and takes less memory, in ${computeType}: ${JSON.stringify(change)}`, () => {
+      const run = (recomputation: Recomputation) => {
+        using all = setUp({ ...change, numHiddenLayers: 5 }, computeType);
+        const results = [1, 2, 3].map((number) => {
+          const batches = [packedBatch([20, 13], 2 * number), packedBatch([33], 2 * number + 1)];
+          return step(all, batches, recycle, number, recomputation);
+        });
+        return { results, state: stateOf(all), peak: all.execution.arena.peakBytes };
+      };
+      const kept = run("none");
+      assert.ok(kept.results.every(({ layers }) => layers.some(({ recycled, dropped }) => recycled + dropped > 0)));
+      for (const recomputation of ["elementwise", "block"] as const) {
+        const made = run(recomputation);
+        assert.deepEqual(made.results, kept.results);
+        assert.equal(made.state, kept.state, `weights and moments, ${recomputation}`);
+        assert.ok(made.peak < kept.peak, `${recomputation}: ${made.peak} bytes, ${kept.peak} without`);
       }
     });
   }

@@ -1,10 +1,10 @@
 /** One training step: micro-batches forward and backward, the gradient checked and clipped, one update. */
 import { PackedAttention } from "../model/attention.ts";
 import type { RoutingPlan } from "../model/router.ts";
-import type { Transformer } from "../model/transformer.ts";
+import type { Recomputation, Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
-import type { Routing } from "../tensor/ops/router.ts";
+import { type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdamW } from "./optimizer.ts";
 
@@ -58,7 +58,7 @@ function countTargets(targets: Int32Array): number {
   return count;
 }
 
-type ForwardResult = { losses: Tensor; routings: Routing[] };
+type ForwardResult = { losses: Tensor; routings: RoutingReport[] };
 
 /** Losses f32 [tokens] of a packed batch, and the routing of each layer. While recording, gradients of scale · Σ losses. */
 export function forwardLoss(
@@ -67,13 +67,20 @@ export function forwardLoss(
   batch: MicroBatch,
   plan: RoutingPlan,
   scale: number,
+  recomputation: Recomputation = "none",
 ): ForwardResult {
   const { arena } = execution;
   const sequences = selfAttentionSequences(batch.sequences);
   const attend = new PackedAttention(execution, model.config, arena.integers(sequences, sequences.length / 4, 4));
   const input = { tokens: arena.integers(batch.tokens), positions: arena.integers(batch.positions) };
-  const { hidden, routings } = model.forward(execution, input, attend, plan);
-  return { losses: linearCrossEntropy(execution, hidden, model.head, arena.integers(batch.targets), scale), routings };
+  return arena.scope(
+    () => {
+      const { hidden, routings } = model.forward(execution, input, attend, plan, recomputation);
+      const targets = arena.integers(batch.targets);
+      return { losses: linearCrossEntropy(execution, hidden, model.head, targets, scale), routings };
+    },
+    ({ losses, routings }) => [losses, ...routings.flatMap(reportTensors)],
+  );
 }
 
 /**
@@ -86,6 +93,7 @@ export function accumulateGradients(
   batches: readonly MicroBatch[],
   routing: RoutingSettings,
   random: { seed: number; step: number },
+  recomputation: Recomputation = "none",
 ): Omit<StepResult, "gradientNorm" | "updated"> {
   const targets = batches.reduce((sum, batch) => sum + countTargets(batch.targets), 0);
   for (const parameter of model.parameters.values()) parameter.startGradient();
@@ -100,8 +108,9 @@ export function accumulateGradients(
       seed: random.seed,
       randomStream: ["step", random.step, "micro-batch", index],
     };
-    const { result, tape } = execution.record(() =>
-      forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1)),
+    const { result, tape } = execution.record(
+      () => forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1), recomputation),
+      { forgets: recomputation === "elementwise" },
     );
     tape.runBackward();
     lossSum += result.losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0);
@@ -119,7 +128,7 @@ export function accumulateGradients(
   return { crossEntropy, balanceLoss, zLoss, totalLoss, targets, layers };
 }
 
-function addRouting(sum: LayerRouting | undefined, routing: Routing): LayerRouting {
+function addRouting(sum: LayerRouting | undefined, routing: RoutingReport): LayerRouting {
   const load = Array.from(routing.load.toInt32Array(), (tokens, expert) => tokens + (sum?.load[expert] ?? 0));
   const [slots = 0, overCapacity = 0, recycled = 0, dropped = 0] = routing.counts.toInt32Array();
   return {
@@ -150,9 +159,11 @@ export function trainStep(
     maxGradientNorm: number;
     rates: { learningRate: number; expertLearningRate: number };
     random: { seed: number; step: number };
+    recomputation?: Recomputation;
   },
 ): StepResult {
-  const result = accumulateGradients(execution, model, batches, settings.routing, settings.random);
+  const { routing, random, recomputation } = settings;
+  const result = accumulateGradients(execution, model, batches, routing, random, recomputation);
   const gradientNorm = optimizer.gradientNorm(execution);
   const updated = Number.isFinite(result.totalLoss) && Number.isFinite(gradientNorm);
   if (updated) {

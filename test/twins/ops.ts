@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { liveMemory } from "../../src/kernels/bindings/memory.ts";
 import { Execution } from "../../src/tensor/execution.ts";
-import type { Routing } from "../../src/tensor/ops/router.ts";
+import type { RoutingReport } from "../../src/tensor/ops/router.ts";
 import { Parameter, type ParameterKind } from "../../src/tensor/parameter.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { matmulTwin } from "./gemm.ts";
@@ -50,7 +50,7 @@ export function gatedExpert(
 }
 
 /** What the kernels chose, for twins that keep to it. */
-export function frozenRouting({ topK, selected, assigned, load }: Routing): moe.FrozenRouting {
+export function frozenRouting({ topK, selected, assigned, load }: RoutingReport): moe.FrozenRouting {
   const numbers = (tensor: Tensor) => [...tensor.toInt32Array()];
   return { k: topK, selected: numbers(selected), assigned: numbers(assigned), load: numbers(load) };
 }
@@ -122,19 +122,19 @@ function poison(execution: Execution): void {
 
 /**
  * Runs the op forward and backward. With `start`, gradients are there already, as if other consumers had left them;
- * without it the first touch must overwrite.
+ * without it the first touch must overwrite. With `forgets` cheap activations are made again.
  */
-function runOp(op: OpCase, values: Record<string, Float64Array>, threads: number, start: boolean): Gradients {
+function runOp(
+  op: OpCase,
+  values: Record<string, Float64Array>,
+  { threads, start = false, forgets = false }: { threads: number; start?: boolean; forgets?: boolean },
+): Gradients {
   using stack = new DisposableStack();
   const execution = stack.use(new Execution({ threads, computeType: op.dtype }));
   poison(execution);
   const floats = (name: string) => Float32Array.from(values[name]!);
   const startOf = (name: string, dtype: Dtype) => Float32Array.from(startValues(name, values[name]!.length, dtype));
   const tensors: Record<string, Tensor> = {};
-  for (const [name, { shape }] of Object.entries(op.inputs)) {
-    tensors[name] = execution.arena.tensor(op.dtype, ...shape);
-    tensors[name].setFloats(floats(name));
-  }
   const parameters: Record<string, Parameter> = {};
   for (const [name, { shape, kind }] of Object.entries(op.parameters ?? {})) {
     const parameter = stack.use(new Parameter(name, shape, kind));
@@ -145,16 +145,29 @@ function runOp(op: OpCase, values: Record<string, Float64Array>, threads: number
     if (!start) parameter.startGradient();
   }
   const gradients = new Map<string, Float32Array>();
-  const { result: output, tape } = execution.record(() => {
-    // What is recorded first goes backward last: then the inputs' gradients are complete.
-    execution.tape?.record(() => {
-      for (const [name, tensor] of Object.entries(tensors)) {
-        using gradient = tape.take(tensor);
-        if (gradient) gradients.set(name, gradient.tensor.toFloat32Array());
-      }
-    });
-    return op.run(execution, tensors, parameters);
-  });
+  const { result: output, tape } = execution.record(
+    () => {
+      // What is recorded first goes backward last: then the inputs' gradients are complete.
+      execution.tape?.record([], () => {
+        for (const [name, tensor] of Object.entries(tensors)) {
+          using gradient = tape.take(tensor);
+          if (gradient) gradients.set(name, gradient.tensor.toFloat32Array());
+        }
+      });
+      // Inputs end with the scope too: an op that does not say what its way back reads is noticed.
+      return execution.arena.scope(
+        () => {
+          for (const [name, { shape }] of Object.entries(op.inputs)) {
+            tensors[name] = execution.arena.tensor(op.dtype, ...shape);
+            tensors[name].setFloats(floats(name));
+          }
+          return op.run(execution, tensors, parameters);
+        },
+        (made) => [made],
+      );
+    },
+    { forgets },
+  );
   if (start) {
     for (const [name, tensor] of Object.entries(tensors)) {
       tape.gradientOf(tensor).tensor.setFloats(startOf(name, op.dtype));
@@ -192,9 +205,9 @@ export function checkGradient(op: OpCase): void {
     const count = shape.reduce((product, size) => product * size, 1);
     values[name] = given?.map((value) => roundTo(type, value)) ?? normals(count, index + 1, type, scale);
   }
-  const fresh = runOp(op, values, 1, false);
-  const added = runOp(op, values, 1, true);
-  const threaded = runOp(op, values, 3, false);
+  const fresh = runOp(op, values, { threads: 1 });
+  const added = runOp(op, values, { threads: 1, start: true });
+  const threaded = runOp(op, values, { threads: 3, forgets: true });
 
   const { output } = op.twin(values);
   const writtenOutput = op.written?.output ?? output.length;

@@ -44,7 +44,7 @@ export function attention(
     attentionForwardScratchBytes({ dtype, keyRows, kvHeads, headDim, count, threads }),
   );
   attentionForward({ pool, q, k, v, sequences, out, logSumExp, scale, scratch: forwardScratch.tensor, ...sizes });
-  tape?.record(() => {
+  tape?.record([q, k, v, out, logSumExp, sequences], () => {
     using dout = tape.take(out);
     if (!dout) return;
     const dq = tape.gradientOf(q);

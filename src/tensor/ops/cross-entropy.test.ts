@@ -48,7 +48,7 @@ for (const dtype of dtypes) {
       input.setFloats(Float32Array.from(x));
       let dx: Float32Array | undefined;
       const { result: losses, tape } = execution.record(() => {
-        execution.tape?.record(() => {
+        execution.tape?.record([], () => {
           using gradient = tape.take(input);
           dx = gradient?.tensor.toFloat32Array();
         });

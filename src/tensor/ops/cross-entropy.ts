@@ -51,6 +51,6 @@ export function linearCrossEntropy(
       addWeightGradient(execution, dlogitsChunk, xChunk, weight, null);
     }
   }
-  if (tape && dx) tape.record(() => tape.pass(x, dx, (from, to) => add(execution, from, to)));
+  if (tape && dx) tape.record([], () => tape.pass(x, dx, (from, to) => add(execution, from, to)));
   return losses;
 }

@@ -11,7 +11,7 @@ export function embedding(execution: Execution, ids: Tensor, table: Parameter): 
   const out = execution.arena.tensor(execution.computeType, tokens, columns);
   const dtype = out.dtypeCode;
   embeddingForward({ pool, dtype, ids, table: table.weight, out, tokens, vocabulary, columns });
-  tape?.record(() => {
+  tape?.record([ids], () => {
     using dout = tape.take(out);
     if (!dout) return;
     const tableGradient = table.gradientToAddTo();

@@ -20,8 +20,10 @@ export function dispatch(execution: Execution, x: Tensor, routing: Routing): Ten
   const rows = arena.tensor(x.dtype, tokens * k, columns);
   const rowCount = offsets.rows(offsets.size(0) - 1, 1);
   const dtype = x.dtypeCode;
-  dispatchForward({ pool, dtype, x, slotAt, rowCount, rows, tokens, columns, k });
-  tape?.record(() => {
+  const forward = () => dispatchForward({ pool, dtype, x, slotAt, rowCount, rows, tokens, columns, k });
+  forward();
+  tape?.forgettable(rows, { from: [x, slotAt, rowCount], run: forward });
+  tape?.record([x, slotAt, rowOf, offsets], () => {
     using drows = tape.take(rows);
     if (!drows) return;
     const dx = tape.gradientOf(x);
@@ -41,8 +43,10 @@ export function swiglu(execution: Execution, gateUp: Tensor, rowCount: Tensor | 
   const width = gateUp.size(1) / 2;
   const h = arena.tensor(gateUp.dtype, rows, width);
   const shared = { pool, dtype: gateUp.dtypeCode, gateUp, rows, width, rowsLimit: rowCount };
-  swigluForward({ ...shared, h });
-  tape?.record(() => {
+  const forward = () => swigluForward({ ...shared, h });
+  forward();
+  tape?.forgettable(h, { from: [gateUp], run: forward });
+  tape?.record([gateUp, rowCount], () => {
     using dh = tape.take(h);
     if (!dh) return;
     using dgateUp = tape.overwritableGradientOf(gateUp, (from, to) => add(execution, from, to));
@@ -59,7 +63,7 @@ export function combine(execution: Execution, base: Tensor, rows: Tensor, routin
   const out = arena.tensor(base.dtype, tokens, columns);
   const shared = { pool, dtype: base.dtypeCode, rows, rowOf, gates, tokens, columns, k };
   combineForward({ ...shared, base, out });
-  tape?.record(() => {
+  tape?.record([rows, rowOf, gates], () => {
     const dout = tape.take(out);
     if (!dout) return;
     const addTo = (from: Tensor, to: Tensor) => add(execution, from, to);

@@ -20,7 +20,7 @@ export function linear(
   const { tape } = execution;
   const y = execution.arena.tensor(x.dtype, x.size(0), weight.out);
   product(execution, "forward", x, weight, y, residual, offsets);
-  tape?.record(() => {
+  tape?.record([x, offsets], () => {
     const dy = tape.take(y);
     if (!dy) return;
     const dx = tape.gradientOf(x);

@@ -44,13 +44,16 @@ export function ropeNorm(execution: Execution, x: Tensor, options: RopeNormOptio
     normalize: normalize ? 1 : 0,
   };
   ropeNormForward({ ...shared, y, eps });
-  tape?.record(() => {
+  // RoPE alone is linear, and its way back does not look at x
+  const needed = normalize || weightA || weightB ? x : null;
+  tape?.record([needed, positions, inverseRms, options.table.cosine, options.table.sine], () => {
     using dy = tape.take(y);
     if (!dy) return;
     const dx = tape.gradientOf(x);
     using scratch = arena.scratch(ropeNormBackwardScratchBytes({ rows, heads, headDim }));
     ropeNormBackward({
       ...shared,
+      x: needed ?? dy.tensor,
       dy: dy.tensor,
       dx: dx.tensor,
       weightAGradient: weightA?.gradientToAddTo() ?? null,

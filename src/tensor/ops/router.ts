@@ -27,6 +27,13 @@ export type RouteOptions = {
   zWeight: number;
 };
 
+/** What outlives the layer: who went where, how even the load was, and the losses. */
+export type RoutingReport = Pick<Routing, "topK" | "selected" | "assigned" | "load" | "counts" | "losses">;
+
+export function reportTensors({ selected, assigned, load, counts, losses }: RoutingReport): Tensor[] {
+  return [selected, assigned, load, counts, losses];
+}
+
 /** Where each slot (token, choice) goes. All in native memory: nothing here needs to be read to run the experts. */
 export type Routing = {
   topK: number;
@@ -101,7 +108,7 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
   using lossScratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
   routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
 
-  tape?.record(() => {
+  tape?.record([x, probabilities, logSumExp, selected, assigned, load], () => {
     // Without a consumer of the gates the two losses still teach the router.
     if (balanceWeight !== 0 || zWeight !== 0) tape.zeroedGradientOf(gates);
     using dgates = tape.take(gates);
