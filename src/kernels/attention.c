@@ -19,31 +19,31 @@
 /* scores[j] = keys[j] . lanes, for j < n rounded up to SUMS. */
 INLINE void dot_keys(const float *keys, size_t stride, size_t n, const float *lanes, size_t head_dim, float *scores) {
   for (size_t j = 0; j < n; j += SUMS) {
-    f32x16 sums[SUMS];
+    f32_lanes sums[SUMS];
     for (int u = 0; u < SUMS; u++) sums[u] = splat(0);
     const float *key = keys + j * stride;
     for (size_t d = 0; d < head_dim; d++) {
-      f32x16 lane = load_f32(lanes + d * LANES);
-      for (int u = 0; u < SUMS; u++) sums[u] = fma16(splat(key[(size_t)u * stride + d]), lane, sums[u]);
+      f32_lanes lane = load_f32(lanes + d * LANES);
+      for (int u = 0; u < SUMS; u++) sums[u] = vector_fma(splat(key[(size_t)u * stride + d]), lane, sums[u]);
     }
     for (int u = 0; u < SUMS; u++) store_f32(scores + (j + (size_t)u) * LANES, sums[u]);
   }
 }
 
 /* out[d] = out[d] * scale + sum over j < n of weights[j] values[j][d]; `guard` keeps values a lane does not see from it. */
-INLINE void add_keys(const float *values, size_t stride, size_t n, const float *weights, f32x16 scale, float *out,
+INLINE void add_keys(const float *values, size_t stride, size_t n, const float *weights, f32_lanes scale, float *out,
                      const lane_tile *guard, size_t first_key) {
   for (size_t d = 0; d < stride; d += SUMS) {
-    f32x16 sums[SUMS];
+    f32_lanes sums[SUMS];
     for (int u = 0; u < SUMS; u++) sums[u] = load_f32(out + (d + (size_t)u) * LANES) * scale;
     for (size_t j = 0; j < n; j++) {
-      f32x16 weight = load_f32(weights + j * LANES);
+      f32_lanes weight = load_f32(weights + j * LANES);
       const float *value = values + j * stride + d;
       if (guard) {
-        i32x16 sees = lanes_that_see(guard, first_key + j);
-        for (int u = 0; u < SUMS; u++) sums[u] = select(sees, fma16(splat(value[u]), weight, sums[u]), sums[u]);
+        i32_lanes sees = lanes_that_see(guard, first_key + j);
+        for (int u = 0; u < SUMS; u++) sums[u] = select(sees, vector_fma(splat(value[u]), weight, sums[u]), sums[u]);
       } else {
-        for (int u = 0; u < SUMS; u++) sums[u] = fma16(splat(value[u]), weight, sums[u]);
+        for (int u = 0; u < SUMS; u++) sums[u] = vector_fma(splat(value[u]), weight, sums[u]);
       }
     }
     for (int u = 0; u < SUMS; u++) store_f32(out + (d + (size_t)u) * LANES, sums[u]);
@@ -54,11 +54,11 @@ INLINE void add_keys(const float *values, size_t stride, size_t n, const float *
 INLINE void add_lanes(const float *weights, size_t n, const float *rows, size_t stride, float *out) {
   for (size_t j = 0; j < n; j += SUMS) {
     for (size_t d = 0; d < stride; d += LANES) {
-      f32x16 sums[SUMS];
+      f32_lanes sums[SUMS];
       for (int u = 0; u < SUMS; u++) sums[u] = load_f32(out + (j + (size_t)u) * stride + d);
       for (size_t lane = 0; lane < LANES; lane++) {
-        f32x16 row = load_f32(rows + lane * stride + d);
-        for (int u = 0; u < SUMS; u++) sums[u] = fma16(splat(weights[(j + (size_t)u) * LANES + lane]), row, sums[u]);
+        f32_lanes row = load_f32(rows + lane * stride + d);
+        for (int u = 0; u < SUMS; u++) sums[u] = vector_fma(splat(weights[(j + (size_t)u) * LANES + lane]), row, sums[u]);
       }
       for (int u = 0; u < SUMS; u++) store_f32(out + (j + (size_t)u) * stride + d, sums[u]);
     }
@@ -69,12 +69,12 @@ INLINE void add_lanes(const float *weights, size_t n, const float *rows, size_t 
 
 /* Copies keys [n][head_dim] to f32 [64][stride], zeros behind; answers whether something is not finite. */
 INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t n, float *to, size_t stride, int is_bf16) {
-  i32x16 seen = {0};
+  i32_lanes seen = {0};
   for (size_t j = 0; j < KEY_BLOCK; j++) {
     const void *key = from + (vector + j * a->kv_heads) * a->head_dim * (is_bf16 ? 2 : 4);
     for (size_t d = 0; d < stride; d += LANES) {
-      f32x16 x = j < n ? load_part(key, d, a->head_dim - d, is_bf16) : splat(0);
-      seen |= (i32x16)(((u32x16)x & 0x7f800000u) == 0x7f800000u);
+      f32_lanes x = j < n ? load_part(key, d, a->head_dim - d, is_bf16) : splat(0);
+      seen |= (i32_lanes)(((u32_lanes)x & 0x7f800000u) == 0x7f800000u);
       store_f32(to + j * stride + d, x);
     }
   }
@@ -87,7 +87,7 @@ INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t
 INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from, float scale, float *lanes, float *rows,
                        size_t stride, int is_bf16) {
   for (size_t d = 0; d < stride; d += LANES) {
-    f32x16 r[LANES];
+    f32_lanes r[LANES];
     for (size_t lane = 0; lane < LANES; lane++) {
       r[lane] = splat(0);
       if (lane < t->lanes) {
@@ -96,7 +96,7 @@ INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from,
       if (rows) store_f32(rows + lane * stride + d, r[lane]);
       r[lane] = r[lane] * splat(scale);
     }
-    transpose16(r);
+    transpose_lanes(r);
     for (size_t i = 0; i < LANES; i++) store_f32(lanes + (d + i) * LANES, r[i]);
   }
 }
@@ -109,27 +109,27 @@ static size_t forward_thread_bytes(size_t head_dim) {
 }
 
 /* Probabilities (not yet divided by their sum) in place of scores, and the scale for what was summed before. */
-INLINE f32x16 online_softmax(float *scores, size_t n, const lane_tile *t, size_t first_key, float *maximum, float *sum) {
-  f32x16 before = load_f32(maximum), largest = before, total = splat(0);
+INLINE f32_lanes online_softmax(float *scores, size_t n, const lane_tile *t, size_t first_key, float *maximum, float *sum) {
+  f32_lanes before = load_f32(maximum), largest = before, total = splat(0);
   int masked = some_lane_sees_less(t, first_key, n);
   for (size_t j = 0; j < n; j++) {
-    f32x16 x = load_f32(scores + j * LANES);
+    f32_lanes x = load_f32(scores + j * LANES);
     if (masked) {
       x = select(lanes_that_see(t, first_key + j), x, splat(-__builtin_inff()));
       store_f32(scores + j * LANES, x);
     }
-    largest = max16(x, largest);
+    largest = vector_max(x, largest);
   }
   /* where all scores are -inf so far, subtract 0 instead of -inf */
-  f32x16 subtracted = select(largest == splat(-__builtin_inff()), splat(0), largest);
+  f32_lanes subtracted = select(largest == splat(-__builtin_inff()), splat(0), largest);
   for (size_t j = 0; j < n; j++) {
-    f32x16 p = exp2_16(load_f32(scores + j * LANES) - subtracted, 1);
+    f32_lanes p = vector_exp2(load_f32(scores + j * LANES) - subtracted, 1);
     total += p;
     store_f32(scores + j * LANES, p);
   }
-  f32x16 scale = exp2_16(before - subtracted, 1);
+  f32_lanes scale = vector_exp2(before - subtracted, 1);
   store_f32(maximum, largest);
-  store_f32(sum, fma16(load_f32(sum), scale, total));
+  store_f32(sum, vector_fma(load_f32(sum), scale, total));
   return scale;
 }
 
@@ -164,13 +164,13 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
       size_t n = keys_seen(&tiles[i], first);
       if (!n) continue;
       dot_keys(keys, stride, n, lanes + i * tile_floats, a->head_dim, scores);
-      f32x16 scale = online_softmax(scores, n, &tiles[i], first, maximum + i * LANES, sum + i * LANES);
+      f32_lanes scale = online_softmax(scores, n, &tiles[i], first, maximum + i * LANES, sum + i * LANES);
       if (guarded) add_keys(values, stride, n, scores, scale, out + i * tile_floats, &tiles[i], first);
       else add_keys(values, stride, n, scores, scale, out + i * tile_floats, 0, first);
     }
   }
   for (size_t i = 0; i < count; i++) {
-    f32x16 total = load_f32(sum + i * LANES);
+    f32_lanes total = load_f32(sum + i * LANES);
     store_lanes(a, &tiles[i], out + i * tile_floats, splat(1) / total, a->out, 0, is_bf16);
     store_log_sum_exp(a, &tiles[i], load_f32(maximum + i * LANES), total);
   }
@@ -195,9 +195,9 @@ static size_t backward_thread_bytes(size_t head_dim) {
 INLINE void softmax_backward(float *scores, float *dscores, size_t n, size_t padded, const lane_tile *t, size_t first_key,
                              const float *log2_sum, const float *delta, float scale) {
   int masked = some_lane_sees_less(t, first_key, n);
-  f32x16 subtracted = load_f32(log2_sum), offset = load_f32(delta);
+  f32_lanes subtracted = load_f32(log2_sum), offset = load_f32(delta);
   for (size_t j = 0; j < n; j++) {
-    f32x16 p = exp2_16(load_f32(scores + j * LANES) - subtracted, 1);
+    f32_lanes p = vector_exp2(load_f32(scores + j * LANES) - subtracted, 1);
     if (masked) p = select(lanes_that_see(t, first_key + j), p, splat(0));
     store_f32(scores + j * LANES, p);
     store_f32(dscores + j * LANES, p * (load_f32(dscores + j * LANES) - offset) * splat(scale));

@@ -1,9 +1,8 @@
 /*
  * What the two ways of computing attention (attention.c on vectors, attention_amx.c on tiles) share.
  *
- * Both lay scores out transposed: sixteen rows of queries are the sixteen lanes of a vector and keys go down. A maximum, a
- * sum or a scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is
- * a query with one of the query heads of the KV head: row r of a sequence is query r / group, head r % group of the
+ * Both lay scores out transposed: rows of queries are the lanes of a vector and keys go down. A maximum, a sum or a
+ * scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is a query with one of the query heads of the KV head: row r of a sequence is query r / group, head r % group of the
  * group, so the heads of a group share keys and values and causality cuts their tile at nearly one place.
  */
 #ifndef ROOKERY_ATTENTION_H
@@ -34,21 +33,21 @@ typedef struct {
   char *shared_scratch; /* backward: sums of dk and dv of every task */
 } attention;
 
-/* Sixteen rows of queries. Lanes past the last row hold zeros and stand at position -1. */
+/* LANES rows of queries. Lanes past the last row hold zeros and stand at position -1. */
 typedef struct {
   size_t lanes;
   size_t vector[LANES]; /* a lane's head vector, counted through [query rows, heads] */
-  i32x16 position;
+  i32_lanes position;
   int32_t least_position, most_position;
 } lane_tile;
 
 static inline size_t round_up_to(size_t a, size_t b) { return (a + b - 1) / b * b; }
 static inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
 
-INLINE f32x16 load_part(const void *p, size_t i, size_t left, int is_bf16) {
+INLINE f32_lanes load_part(const void *p, size_t i, size_t left, int is_bf16) {
   return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
 }
-INLINE void store_part(void *p, size_t i, size_t left, f32x16 v, int is_bf16) {
+INLINE void store_part(void *p, size_t i, size_t left, f32_lanes v, int is_bf16) {
   if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
 }
 
@@ -81,8 +80,8 @@ static inline size_t keys_seen(const lane_tile *t, size_t first) {
 static inline int some_lane_sees_less(const lane_tile *t, size_t first, size_t keys) {
   return t->least_position < (int32_t)(first + keys) - 1;
 }
-INLINE i32x16 lanes_that_see(const lane_tile *t, size_t key) {
-  return (i32x16)(t->position >= (i32x16){0} + (int32_t)key);
+INLINE i32_lanes lanes_that_see(const lane_tile *t, size_t key) {
+  return (i32_lanes)(t->position >= (i32_lanes){0} + (int32_t)key);
 }
 
 /* The last sequence whose first task is not after `task`, among those that have any. */
@@ -99,35 +98,35 @@ static inline size_t sequence_of_task(const int32_t *first_task, size_t count, i
  * 2^t for t up to 127; under 2^-126 it is 0, NaN stays NaN. `precise`: about 1 ulp of f32, else to 3e-6,
  * for what is rounded to bf16 afterwards. 2^0 is exactly 1 in both.
  */
-INLINE f32x16 exp2_16(f32x16 t, int precise) {
+INLINE f32_lanes vector_exp2(f32_lanes t, int precise) {
 #if defined(__AVX512F__)
-  f32x16 n = (f32x16)_mm512_roundscale_ps((__m512)t, 8);
+  f32_lanes n = (f32_lanes)_mm512_roundscale_ps((__m512)t, 8);
 #else
-  f32x16 magic = splat(12582912.0f);
-  f32x16 bounded = max16(splat(-200.0f), t);
-  f32x16 n = (bounded + magic) - magic;
+  f32_lanes magic = splat(12582912.0f);
+  f32_lanes bounded = vector_max(splat(-200.0f), t);
+  f32_lanes n = (bounded + magic) - magic;
 #endif
-  f32x16 r = t - n, p;
+  f32_lanes r = t - n, p;
   if (precise) {
     p = splat(1.5403530393381610e-4f);
-    p = fma16(p, r, splat(1.3333558146428443e-3f));
-    p = fma16(p, r, splat(9.6181291076284772e-3f));
-    p = fma16(p, r, splat(5.5504108664821580e-2f));
-    p = fma16(p, r, splat(2.4022650695910071e-1f));
-    p = fma16(p, r, splat(6.9314718055994531e-1f));
+    p = vector_fma(p, r, splat(1.3333558146428443e-3f));
+    p = vector_fma(p, r, splat(9.6181291076284772e-3f));
+    p = vector_fma(p, r, splat(5.5504108664821580e-2f));
+    p = vector_fma(p, r, splat(2.4022650695910071e-1f));
+    p = vector_fma(p, r, splat(6.9314718055994531e-1f));
   } else {
     p = splat(9.582853615e-3f);
-    p = fma16(p, r, splat(5.590643335e-2f));
-    p = fma16(p, r, splat(2.402409865e-1f));
-    p = fma16(p, r, splat(6.931241924e-1f));
+    p = vector_fma(p, r, splat(5.590643335e-2f));
+    p = vector_fma(p, r, splat(2.402409865e-1f));
+    p = vector_fma(p, r, splat(6.931241924e-1f));
   }
-  p = fma16(p, r, splat(1.0f));
+  p = vector_fma(p, r, splat(1.0f));
 #if defined(__AVX512F__)
   __mmask16 normal = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ);
-  return (f32x16)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);
+  return (f32_lanes)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);
 #else
-  i32x16 k = __builtin_convertvector(n, i32x16);
-  f32x16 result = p * (f32x16)((k + 127) << 23);
+  i32_lanes k = __builtin_convertvector(n, i32_lanes);
+  f32_lanes result = p * (f32_lanes)((k + 127) << 23);
   result = select(t < splat(-126.0f), splat(0.0f), result);
   return select(t != t, t, result);
 #endif
@@ -139,12 +138,12 @@ INLINE void row_statistics(const attention *a, const lane_tile *t, float *log2_s
   store_f32(delta, splat(0));
   for (size_t lane = 0; lane < t->lanes; lane++) {
     size_t at = t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4);
-    f32x16 sum = splat(0);
+    f32_lanes sum = splat(0);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
       size_t left = a->head_dim - d;
-      sum = fma16(load_part(a->dout + at, d, left, is_bf16), load_part(a->out + at, d, left, is_bf16), sum);
+      sum = vector_fma(load_part(a->dout + at, d, left, is_bf16), load_part(a->out + at, d, left, is_bf16), sum);
     }
-    delta[lane] = sum16(sum);
+    delta[lane] = vector_sum(sum);
     log2_sum[lane] = a->log_sum_exp[t->vector[lane]] * LOG2_E;
   }
 }
@@ -161,15 +160,15 @@ INLINE void store_key_sums(const attention *a, const attention_sequence *s, size
   for (size_t key = 0; key < (size_t)s->keys; key++) {
     char *row = to + key_vector(a, s, kv_head, key) * a->head_dim * (is_bf16 ? 2 : 4);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
-      f32x16 x = load_f32(sums + key * stride + d);
+      f32_lanes x = load_f32(sums + key * stride + d);
       if (a->accumulate_kv) x += load_part(row, d, a->head_dim - d, is_bf16);
       store_part(row, d, a->head_dim - d, x, is_bf16);
     }
   }
 }
 
-/* Sixteen vectors as a matrix, transposed in place. */
-INLINE void transpose16(f32x16 r[LANES]) {
+/* LANES vectors as a matrix, transposed in place. */
+INLINE void transpose_lanes(f32_lanes r[LANES]) {
 #if defined(__AVX512F__)
   __m512 t[16], u[16];
   for (int i = 0; i < 16; i += 2) {
@@ -185,10 +184,10 @@ INLINE void transpose16(f32x16 r[LANES]) {
   for (int c = 0; c < 4; c++) {
     __m512 even01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88), odd01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
     __m512 even23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88), odd23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
-    r[c] = (f32x16)_mm512_shuffle_f32x4(even01, even23, 0x88);
-    r[4 + c] = (f32x16)_mm512_shuffle_f32x4(odd01, odd23, 0x88);
-    r[8 + c] = (f32x16)_mm512_shuffle_f32x4(even01, even23, 0xdd);
-    r[12 + c] = (f32x16)_mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+    r[c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0x88);
+    r[4 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0x88);
+    r[8 + c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0xdd);
+    r[12 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0xdd);
   }
 #else
   float from[LANES][LANES], to[LANES][LANES];
@@ -199,15 +198,15 @@ INLINE void transpose16(f32x16 r[LANES]) {
 }
 
 /* to = (to +) lanes * scale, as rows again. */
-INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lanes, f32x16 scale, char *to, int accumulate,
+INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lanes, f32_lanes scale, char *to, int accumulate,
                         int is_bf16) {
   for (size_t d = 0; d < a->head_dim; d += LANES) {
-    f32x16 r[LANES];
+    f32_lanes r[LANES];
     for (size_t i = 0; i < LANES; i++) r[i] = load_f32(lanes + (d + i) * LANES) * scale;
-    transpose16(r);
+    transpose_lanes(r);
     for (size_t lane = 0; lane < t->lanes; lane++) {
       void *row = to + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4);
-      f32x16 x = r[lane];
+      f32_lanes x = r[lane];
       if (accumulate) x += load_part(row, d, a->head_dim - d, is_bf16);
       store_part(row, d, a->head_dim - d, x, is_bf16);
     }
@@ -215,9 +214,9 @@ INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lan
 }
 
 /* Keeps the logarithm (base e) of the sums: `maximum` is in base 2. */
-static inline void store_log_sum_exp(const attention *a, const lane_tile *t, f32x16 maximum, f32x16 sum) {
+static inline void store_log_sum_exp(const attention *a, const lane_tile *t, f32_lanes maximum, f32_lanes sum) {
   if (!a->log_sum_exp) return;
-  f32x16 value = fma16(maximum, splat(LN_2), log16(sum));
+  f32_lanes value = vector_fma(maximum, splat(LN_2), vector_log(sum));
   for (size_t lane = 0; lane < t->lanes; lane++) a->log_sum_exp[t->vector[lane]] = value[lane];
 }
 

@@ -88,16 +88,16 @@ INLINE row_pairs interleave(__m512i x, __m512i y) {
 /* Sixteen lanes of queries as B tiles [steps][16 pairs of dims][16 lanes]; `sign` is xored onto each element. */
 static void pack_lanes(const attention *a, const lane_tile *t, const char *from, uint32_t sign, char *to) {
   for (size_t d = 0; d < a->head_dim; d += 32, to += TILE_BYTES) {
-    f32x16 r[LANES];
+    f32_lanes r[LANES];
     for (size_t lane = 0; lane < LANES; lane++) {
       __m512i x = _mm512_setzero_si512();
       if (lane < t->lanes) {
         const bf16 *row = (const bf16 *)from + t->vector[lane] * a->head_dim;
         x = _mm512_xor_si512(load_words(row + d, a->head_dim - d), _mm512_set1_epi32((int)sign));
       }
-      r[lane] = (f32x16)x;
+      r[lane] = (f32_lanes)x;
     }
-    transpose16(r);
+    transpose_lanes(r);
     for (size_t i = 0; i < LANES; i++) store_f32((float *)to + i * LANES, r[i]);
   }
 }
@@ -132,7 +132,7 @@ static int pack_transposed(const attention *a, const bf16 *from, size_t n, char 
   __m512i exponent = _mm512_set1_epi16(0x7f80);
   __mmask32 seen = 0;
   for (size_t d = 0; d < a->head_dim; d += 32) {
-    f32x16 low[LANES], high[LANES];
+    f32_lanes low[LANES], high[LANES];
     for (size_t pair = 0; pair < LANES; pair++) {
       __m512i x[2];
       for (size_t i = 0; i < 2; i++) {
@@ -141,14 +141,14 @@ static int pack_transposed(const attention *a, const bf16 *from, size_t n, char 
         seen |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x[i], exponent), exponent);
       }
       row_pairs pairs = interleave(x[0], x[1]);
-      low[pair] = (f32x16)pairs.low;
-      high[pair] = (f32x16)pairs.high;
+      low[pair] = (f32_lanes)pairs.low;
+      high[pair] = (f32_lanes)pairs.high;
     }
     char *at = to + d / 16 * tile;
-    transpose16(low);
+    transpose_lanes(low);
     for (size_t i = 0; i < LANES; i++) store_f32((float *)at + i * LANES, low[i]);
     if (d / 16 + 1 < dim_tiles) {
-      transpose16(high);
+      transpose_lanes(high);
       for (size_t i = 0; i < LANES; i++) store_f32((float *)(at + tile) + i * LANES, high[i]);
     }
   }
@@ -176,7 +176,7 @@ INLINE __m512i join_words(__m512i words) {
                                    19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(order, words);
 }
-INLINE __m512i round_two(f32x16 first, f32x16 second) {
+INLINE __m512i round_two(f32_lanes first, f32_lanes second) {
   return (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
 }
 
@@ -217,49 +217,49 @@ size_t attention_amx_forward_thread_bytes(size_t head_dim) {
 size_t attention_amx_task_rows(void) { return FORWARD_TILES * LANES; }
 
 /* Scores of n keys become probabilities in pairs; answers the scale for what was summed before. `factor` > 0. */
-INLINE f32x16 softmax_pairs(float *scores, size_t n, const lane_tile *t, size_t first_key, float factor, float *maximum,
+INLINE f32_lanes softmax_pairs(float *scores, size_t n, const lane_tile *t, size_t first_key, float factor, float *maximum,
                             float *sum, char *pairs) {
-  f32x16 infinity = splat(__builtin_inff()), before = load_f32(maximum);
-  f32x16 even = -infinity, odd = -infinity;
+  f32_lanes infinity = splat(__builtin_inff()), before = load_f32(maximum);
+  f32_lanes even = -infinity, odd = -infinity;
   if (some_lane_sees_less(t, first_key, n)) {
     for (size_t j = 0; j < n; j++) {
-      f32x16 x = select(lanes_that_see(t, first_key + j), load_f32(scores + j * LANES), -infinity);
+      f32_lanes x = select(lanes_that_see(t, first_key + j), load_f32(scores + j * LANES), -infinity);
       store_f32(scores + j * LANES, x);
     }
   }
   if (n % 2) store_f32(scores + n * LANES, -infinity);
   size_t even_n = n + n % 2;
   for (size_t j = 0; j < even_n; j += 2) {
-    even = max16(load_f32(scores + j * LANES), even);
-    odd = max16(load_f32(scores + (j + 1) * LANES), odd);
+    even = vector_max(load_f32(scores + j * LANES), even);
+    odd = vector_max(load_f32(scores + (j + 1) * LANES), odd);
   }
-  f32x16 largest = max16(max16(even, odd) * splat(factor), before);
+  f32_lanes largest = vector_max(vector_max(even, odd) * splat(factor), before);
   /* where all scores are -inf so far, subtract 0 instead of -inf */
-  f32x16 subtracted = select(largest == -infinity, splat(0), largest);
-  f32x16 even_sum = splat(0), odd_sum = splat(0);
+  f32_lanes subtracted = select(largest == -infinity, splat(0), largest);
+  f32_lanes even_sum = splat(0), odd_sum = splat(0);
   for (size_t j = 0; j < even_n; j += 2) {
-    f32x16 first = exp2_16(fma16(load_f32(scores + j * LANES), splat(factor), -subtracted), 0);
-    f32x16 second = exp2_16(fma16(load_f32(scores + (j + 1) * LANES), splat(factor), -subtracted), 0);
+    f32_lanes first = vector_exp2(vector_fma(load_f32(scores + j * LANES), splat(factor), -subtracted), 0);
+    f32_lanes second = vector_exp2(vector_fma(load_f32(scores + (j + 1) * LANES), splat(factor), -subtracted), 0);
     even_sum += first;
     odd_sum += second;
     _mm512_storeu_si512(pairs + j * 32, join_words(round_two(first, second)));
   }
   for (size_t j = even_n; j < round_up_to(n, TILE_PAIRS); j += 2) _mm512_storeu_si512(pairs + j * 32, _mm512_setzero_si512());
-  f32x16 scale = exp2_16(before - subtracted, 1);
+  f32_lanes scale = vector_exp2(before - subtracted, 1);
   store_f32(maximum, largest);
-  store_f32(sum, fma16(load_f32(sum), scale, even_sum + odd_sum));
+  store_f32(sum, vector_fma(load_f32(sum), scale, even_sum + odd_sum));
   return scale;
 }
 
 /* out = out * scale + values p for the lanes of `only`. */
-INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32x16 scale, float *out, const i32x16 *only) {
+INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32_lanes scale, float *out, const i32_lanes *only) {
   for (size_t i = 0; i < dim_tiles; i += 4) {
     size_t tiles = smaller_of(4, dim_tiles - i);
     a_tiles values = {room->values + 2 * i * TILE_BYTES, 2 * TILE_BYTES, TILE_BYTES, 64};
     multiply(tiles, values, (b_tiles){room->p, TILE_BYTES}, (n + 31) / 32, room->product, 16 * LANES, LANES, 0);
     float *at = out + i * 16 * LANES;
     for (size_t d = 0; d < tiles * 16; d++) {
-      f32x16 before = load_f32(at + d * LANES), after = fma16(before, scale, load_f32(room->product + d * LANES));
+      f32_lanes before = load_f32(at + d * LANES), after = vector_fma(before, scale, load_f32(room->product + d * LANES));
       store_f32(at + d * LANES, only ? select(*only, after, before) : after);
     }
   }
@@ -273,12 +273,12 @@ static int pack_values(const attention *a, const bf16 *from, size_t n, char *to)
 
 /* Where values are not finite: 0 times them is NaN, so each lane's sum is taken over only the keys that it sees. */
 static void add_values_by_lane(const attention *a, const forward_room *room, const bf16 *from, size_t first, size_t there,
-                               const lane_tile *t, f32x16 scale, float *out) {
+                               const lane_tile *t, f32_lanes scale, float *out) {
   size_t n = keys_seen(t, first);
   for (int32_t position = t->least_position; position <= t->most_position; position++) {
     if (position < (int32_t)first) continue;
     size_t seen = smaller_of(n, (size_t)position + 1 - first);
-    i32x16 only = (i32x16)(t->position == (i32x16){0} + position);
+    i32_lanes only = (i32_lanes)(t->position == (i32_lanes){0} + position);
     memset(room->values, 0, dim_tiles_of(a->head_dim) * 2 * TILE_BYTES);
     pack_values(a, from, seen, room->values);
     add_values(room, dim_tiles_of(a->head_dim), n, scale, out, &only);
@@ -325,7 +325,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
                  16 * LANES, LANES, 0);
       }
       size_t n = keys_seen(&tiles[i], first);
-      f32x16 scale = softmax_pairs(room.scores + (i & 1) * SCORE_FLOATS, n, &tiles[i], first, factor,
+      f32_lanes scale = softmax_pairs(room.scores + (i & 1) * SCORE_FLOATS, n, &tiles[i], first, factor,
                                    room.maximum + i * LANES, room.sum + i * LANES, room.p);
       float *out = room.out + i * tile_floats;
       if (special && some_lane_sees_less(&tiles[i], first, there)) {
@@ -337,7 +337,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   }
   _tile_release();
   for (size_t i = 0; i < count; i++) {
-    f32x16 total = load_f32(room.sum + i * LANES);
+    f32_lanes total = load_f32(room.sum + i * LANES);
     store_lanes(a, &tiles[i], room.out + i * tile_floats, splat(1) / total, a->out, 0, 1);
     store_log_sum_exp(a, &tiles[i], load_f32(room.maximum + i * LANES), total);
   }
@@ -390,17 +390,17 @@ INLINE void softmax_backward_pairs(const float *scores, const float *dscores, si
                                    size_t first_key, float factor, float scale, const float *log2_sum, const float *delta,
                                    char *p_half, char *ds_half, char *ds_pairs) {
   int masked = some_lane_sees_less(t, first_key, n) || n % 2;
-  f32x16 subtracted = load_f32(log2_sum), offset = load_f32(delta);
+  f32_lanes subtracted = load_f32(log2_sum), offset = load_f32(delta);
   for (size_t j = 0; j < padded; j += 2) {
     __m512i p_words = _mm512_setzero_si512(), ds_words = p_words;
     if (j < n) {
-      f32x16 p[2], ds[2];
+      f32_lanes p[2], ds[2];
       for (size_t u = 0; u < 2; u++) {
         size_t at = (j + u) * LANES;
-        p[u] = exp2_16(fma16(load_f32(scores + at), splat(factor), -subtracted), 0);
+        p[u] = vector_exp2(vector_fma(load_f32(scores + at), splat(factor), -subtracted), 0);
         ds[u] = p[u] * (load_f32(dscores + at) - offset) * splat(scale);
         if (masked) {
-          i32x16 sees = lanes_that_see(t, first_key + j + u);
+          i32_lanes sees = lanes_that_see(t, first_key + j + u);
           p[u] = select(sees, p[u], splat(0));
           ds[u] = select(sees, ds[u], splat(0));
         }

@@ -15,11 +15,11 @@ INLINE void swiglu_row(const swiglu_job *job, size_t row, int is_bf16) {
   for (size_t c = 0; c < width; c += LANES) {
     size_t n = width - c;
     if (n >= LANES) {
-      f32x16 g = load_any(job->gate_up, gate + c, is_bf16);
-      store_any(job->out, h + c, g * sigmoid16(g) * load_any(job->gate_up, up + c, is_bf16), is_bf16);
+      f32_lanes g = load_any(job->gate_up, gate + c, is_bf16);
+      store_any(job->out, h + c, g * vector_sigmoid(g) * load_any(job->gate_up, up + c, is_bf16), is_bf16);
     } else {
-      f32x16 g = load_any_tail(job->gate_up, gate + c, n, is_bf16);
-      store_any_tail(job->out, h + c, g * sigmoid16(g) * load_any_tail(job->gate_up, up + c, n, is_bf16), n, is_bf16);
+      f32_lanes g = load_any_tail(job->gate_up, gate + c, n, is_bf16);
+      store_any_tail(job->out, h + c, g * vector_sigmoid(g) * load_any_tail(job->gate_up, up + c, n, is_bf16), n, is_bf16);
     }
   }
 }
@@ -29,11 +29,11 @@ INLINE void swiglu_backward_row(const swiglu_job *job, size_t row, int is_bf16) 
   for (size_t c = 0; c < width; c += LANES) {
     size_t n = width - c;
     int whole = n >= LANES;
-    f32x16 g = whole ? load_any(job->gate_up, gate + c, is_bf16) : load_any_tail(job->gate_up, gate + c, n, is_bf16);
-    f32x16 u = whole ? load_any(job->gate_up, up + c, is_bf16) : load_any_tail(job->gate_up, up + c, n, is_bf16);
-    f32x16 d = whole ? load_any(job->dh, h + c, is_bf16) : load_any_tail(job->dh, h + c, n, is_bf16);
-    f32x16 s = sigmoid16(g);
-    f32x16 dgate = d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), dup = d * g * s;
+    f32_lanes g = whole ? load_any(job->gate_up, gate + c, is_bf16) : load_any_tail(job->gate_up, gate + c, n, is_bf16);
+    f32_lanes u = whole ? load_any(job->gate_up, up + c, is_bf16) : load_any_tail(job->gate_up, up + c, n, is_bf16);
+    f32_lanes d = whole ? load_any(job->dh, h + c, is_bf16) : load_any_tail(job->dh, h + c, n, is_bf16);
+    f32_lanes s = vector_sigmoid(g);
+    f32_lanes dgate = d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), dup = d * g * s;
     if (whole) {
       store_any(job->out, gate + c, dgate, is_bf16);
       store_any(job->out, up + c, dup, is_bf16);
@@ -102,12 +102,12 @@ INLINE void sum_slots(const movement_job *job, size_t t, int is_bf16) {
   for (size_t c = 0; c < columns; c += LANES) {
     size_t n = columns - c, at = t * columns + c;
     int whole = n >= LANES;
-    f32x16 sum = !job->base ? splat(0) : whole ? load_any(job->base, at, is_bf16) : load_any_tail(job->base, at, n, is_bf16);
+    f32_lanes sum = !job->base ? splat(0) : whole ? load_any(job->base, at, is_bf16) : load_any_tail(job->base, at, n, is_bf16);
     for (size_t slot = t * job->k; slot < (t + 1) * job->k; slot++) {
       if (job->row_of[slot] < 0) continue;
       size_t row = (size_t)job->row_of[slot] * columns + c;
-      f32x16 v = whole ? load_any(job->from, row, is_bf16) : load_any_tail(job->from, row, n, is_bf16);
-      sum = job->gates ? fma16(splat(job->gates[slot]), v, sum) : sum + v;
+      f32_lanes v = whole ? load_any(job->from, row, is_bf16) : load_any_tail(job->from, row, n, is_bf16);
+      sum = job->gates ? vector_fma(splat(job->gates[slot]), v, sum) : sum + v;
     }
     if (whole) store_any(job->to, at, sum, is_bf16);
     else store_any_tail(job->to, at, sum, n, is_bf16);
@@ -126,20 +126,20 @@ INLINE void spread_slots(const movement_job *job, size_t t, int is_bf16) {
   for (size_t slot = t * job->k; slot < (t + 1) * job->k; slot++) {
     job->dgates[slot] = 0;
     if (job->row_of[slot] < 0) continue;
-    f32x16 product = splat(0), gate = splat(job->gates[slot]);
+    f32_lanes product = splat(0), gate = splat(job->gates[slot]);
     for (size_t c = 0; c < columns; c += LANES) {
       size_t n = columns - c, at = t * columns + c, row = (size_t)job->row_of[slot] * columns + c;
       if (n >= LANES) {
-        f32x16 d = load_any(job->base, at, is_bf16);
-        product = fma16(d, load_any(job->from, row, is_bf16), product);
+        f32_lanes d = load_any(job->base, at, is_bf16);
+        product = vector_fma(d, load_any(job->from, row, is_bf16), product);
         store_any(job->to, row, gate * d, is_bf16);
       } else {
-        f32x16 d = load_any_tail(job->base, at, n, is_bf16);
-        product = fma16(d, load_any_tail(job->from, row, n, is_bf16), product);
+        f32_lanes d = load_any_tail(job->base, at, n, is_bf16);
+        product = vector_fma(d, load_any_tail(job->from, row, n, is_bf16), product);
         store_any_tail(job->to, row, gate * d, n, is_bf16);
       }
     }
-    job->dgates[slot] = sum16(product);
+    job->dgates[slot] = vector_sum(product);
   }
 }
 

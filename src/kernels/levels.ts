@@ -6,14 +6,16 @@ import { readFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 
 /** Slowest first. */
-export const levels = ["portable", "avx512", "amx"] as const;
+export const levels = ["portable", "neon", "avx2", "avx512", "amx"] as const;
 export type Level = (typeof levels)[number];
 
-const avx2Flags = ["-mavx2", "-mfma", "-mbmi2"];
+const avx2Flags = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"];
 const avx512Flags = [...avx2Flags, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"];
 
 const levelFlags: Record<Level, string[]> = {
   portable: [],
+  neon: ["-march=armv8-a"],
+  avx2: avx2Flags,
   avx512: avx512Flags,
   amx: [...avx512Flags, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
 };
@@ -37,14 +39,19 @@ export function compilerFlags(level: Level): string[] {
   return [...commonFlags, ...levelFlags[level]];
 }
 
-const avx512Needed = ["avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"];
+const avx2Needed = ["avx2", "fma", "f16c", "bmi2"];
+const avx512Needed = [...avx2Needed, "avx512f", "avx512bw", "avx512dq", "avx512vl"];
 const cpuFlagsNeeded: Record<Level, string[]> = {
   portable: [],
+  neon: ["asimd"],
+  avx2: avx2Needed,
   avx512: avx512Needed,
   amx: [...avx512Needed, "avx512_bf16", "amx_tile", "amx_bf16"],
 };
 
 function cpuFlags(): Set<string> {
+  // every 64-bit ARM CPU that Node runs on has these vectors, and macOS has no /proc/cpuinfo
+  if (arch() === "arm64") return new Set(["asimd"]);
   if (platform() !== "linux" || arch() !== "x64") return new Set();
   try {
     const line = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"));

@@ -86,7 +86,7 @@ INLINE void add_columns(const embedding_gradient_job *job, int32_t task, int is_
       store_f32(row + i, load_f32(row + i) + load_any(job->dout, t * columns + i, is_bf16));
     }
     if (i < end) {
-      f32x16 sum = load_f32_tail(row + i, end - i) + load_any_tail(job->dout, t * columns + i, end - i, is_bf16);
+      f32_lanes sum = load_f32_tail(row + i, end - i) + load_any_tail(job->dout, t * columns + i, end - i, is_bf16);
       store_f32_tail(row + i, sum, end - i);
     }
   }
@@ -118,39 +118,39 @@ typedef struct {
 } cross_entropy_job;
 
 /* The last `n` < 16 logits of a row; the lanes beyond are -inf, which no maximum and no sum of exponentials sees. */
-INLINE f32x16 load_logits_tail(const float *p, size_t n) {
-  f32x16 v = splat(-__builtin_inff());
+INLINE f32_lanes load_logits_tail(const float *p, size_t n) {
+  f32_lanes v = splat(-__builtin_inff());
   memcpy(&v, p, n * sizeof(float));
   return v;
 }
 
 INLINE float row_maximum(const float *x, size_t n) {
-  f32x16 m0 = splat(-__builtin_inff()), m1 = m0, m2 = m0, m3 = m0;
+  f32_lanes m0 = splat(-__builtin_inff()), m1 = m0, m2 = m0, m3 = m0;
   size_t i = 0;
   for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    m0 = max16(load_f32(x + i), m0);
-    m1 = max16(load_f32(x + i + LANES), m1);
-    m2 = max16(load_f32(x + i + 2 * LANES), m2);
-    m3 = max16(load_f32(x + i + 3 * LANES), m3);
+    m0 = vector_max(load_f32(x + i), m0);
+    m1 = vector_max(load_f32(x + i + LANES), m1);
+    m2 = vector_max(load_f32(x + i + 2 * LANES), m2);
+    m3 = vector_max(load_f32(x + i + 3 * LANES), m3);
   }
-  for (; i + LANES <= n; i += LANES) m0 = max16(load_f32(x + i), m0);
-  if (i < n) m1 = max16(load_logits_tail(x + i, n - i), m1);
-  return reduce_max16(max16(max16(m0, m1), max16(m2, m3)));
+  for (; i + LANES <= n; i += LANES) m0 = vector_max(load_f32(x + i), m0);
+  if (i < n) m1 = vector_max(load_logits_tail(x + i, n - i), m1);
+  return vector_largest(vector_max(vector_max(m0, m1), vector_max(m2, m3)));
 }
 
 /* Sum of exp(x - maximum). A NaN, which row_maximum passed over, makes it NaN; so does an infinite maximum. */
 INLINE float row_sum_of_exponentials(const float *x, size_t n, float maximum) {
-  f32x16 m = splat(maximum), s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
+  f32_lanes m = splat(maximum), s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
   size_t i = 0;
   for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    s0 += exp16(load_f32(x + i) - m);
-    s1 += exp16(load_f32(x + i + LANES) - m);
-    s2 += exp16(load_f32(x + i + 2 * LANES) - m);
-    s3 += exp16(load_f32(x + i + 3 * LANES) - m);
+    s0 += vector_exp(load_f32(x + i) - m);
+    s1 += vector_exp(load_f32(x + i + LANES) - m);
+    s2 += vector_exp(load_f32(x + i + 2 * LANES) - m);
+    s3 += vector_exp(load_f32(x + i + 3 * LANES) - m);
   }
-  for (; i + LANES <= n; i += LANES) s0 += exp16(load_f32(x + i) - m);
-  if (i < n) s1 += exp16(load_logits_tail(x + i, n - i) - m);
-  return sum16((s0 + s1) + (s2 + s3));
+  for (; i + LANES <= n; i += LANES) s0 += vector_exp(load_f32(x + i) - m);
+  if (i < n) s1 += vector_exp(load_logits_tail(x + i, n - i) - m);
+  return vector_sum((s0 + s1) + (s2 + s3));
 }
 
 /* The exponentials are taken again for the gradient: cheaper than keeping them, since the row's logits are in cache. */
@@ -171,15 +171,15 @@ INLINE void cross_entropy_rows(const cross_entropy_job *job, int32_t task, int i
     float sum = row_sum_of_exponentials(x, n, maximum);
     job->losses[r] = log_f32(sum) + (maximum - x[target]);
     if (!gradient) continue;
-    f32x16 m = splat(maximum), factor = splat(job->scale / sum);
+    f32_lanes m = splat(maximum), factor = splat(job->scale / sum);
     size_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-      store_any(gradient, i, exp16(load_f32(x + i) - m) * factor, is_bf16);
-      store_any(gradient, i + LANES, exp16(load_f32(x + i + LANES) - m) * factor, is_bf16);
+      store_any(gradient, i, vector_exp(load_f32(x + i) - m) * factor, is_bf16);
+      store_any(gradient, i + LANES, vector_exp(load_f32(x + i + LANES) - m) * factor, is_bf16);
     }
     for (; i < n; i += LANES) {
       size_t left = n - i < LANES ? n - i : LANES;
-      store_any_tail(gradient, i, exp16(load_logits_tail(x + i, left) - m) * factor, left, is_bf16);
+      store_any_tail(gradient, i, vector_exp(load_logits_tail(x + i, left) - m) * factor, left, is_bf16);
     }
     float at_target = (exp_f32(x[target] - maximum) / sum - 1.0f) * job->scale;
     store_any_tail(gradient, (size_t)target, splat(at_target), 1, is_bf16);
@@ -214,10 +214,10 @@ ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum) {
   double total = 0;
   for (size_t first = 0; first < count; first += SUM_BLOCK) {
     size_t n = count - first < SUM_BLOCK ? count - first : SUM_BLOCK, i = 0;
-    f32x16 partial = splat(0);
+    f32_lanes partial = splat(0);
     for (; i + LANES <= n; i += LANES) partial += load_f32(x + first + i);
     if (i < n) partial += load_f32_tail(x + first + i, n - i);
-    total += sum16(partial);
+    total += vector_sum(partial);
   }
   *(float *)sum = (float)total;
   return ROOKERY_OK;

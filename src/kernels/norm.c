@@ -15,14 +15,14 @@ static int fits_tasks(size_t rows, size_t columns) {
   return rows <= (size_t)INT32_MAX * ROW_BLOCK && columns <= (size_t)INT32_MAX;
 }
 
-/* Up to sixteen elements from i on, of the `left` that there still are. */
-INLINE f32x16 load_some(const void *p, size_t i, size_t left, int is_bf16) {
+/* Up to LANES elements from i on, of the `left` that there still are. */
+INLINE f32_lanes load_some(const void *p, size_t i, size_t left, int is_bf16) {
   return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
 }
-INLINE void store_some(void *p, size_t i, size_t left, f32x16 v, int is_bf16) {
+INLINE void store_some(void *p, size_t i, size_t left, f32_lanes v, int is_bf16) {
   if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
 }
-INLINE f32x16 load_weight(const float *p, size_t i, size_t left) { return load_some(p, i, left, 0); }
+INLINE f32_lanes load_weight(const float *p, size_t i, size_t left) { return load_some(p, i, left, 0); }
 
 /* ---- gradients of weights, from the blocks' partial sums ---- */
 
@@ -40,14 +40,14 @@ static void sum_partials_task(void *context, int32_t task, int32_t thread) {
   size_t first = (size_t)task * COLUMN_BLOCK, end = smaller(first + COLUMN_BLOCK, s->columns);
   for (size_t i = first; i < end; i += LANES) {
     size_t left = end - i;
-    f32x16 total = splat(0);
+    f32_lanes total = splat(0);
     for (size_t b = 0; b < s->blocks; b++) total += load_weight(s->partials + b * s->columns, i, left);
     if (s->gradient_a) {
-      f32x16 g = s->weight_b ? total * load_weight(s->weight_b, i, left) : total;
+      f32_lanes g = s->weight_b ? total * load_weight(s->weight_b, i, left) : total;
       store_some(s->gradient_a, i, left, load_weight(s->gradient_a, i, left) + g, 0);
     }
     if (s->gradient_b) {
-      f32x16 g = s->weight_a ? total * load_weight(s->weight_a, i, left) : total;
+      f32_lanes g = s->weight_a ? total * load_weight(s->weight_a, i, left) : total;
       store_some(s->gradient_b, i, left, load_weight(s->gradient_b, i, left) + g, 0);
     }
   }
@@ -71,23 +71,23 @@ INLINE void rmsnorm_forward_rows(const rmsnorm *n, int32_t block, int is_bf16) {
   for (size_t r = first; r < end; r++) {
     const void *x = n->x + r * columns * width;
     void *y = n->y + r * columns * width;
-    f32x16 sums[4] = {splat(0), splat(0), splat(0), splat(0)};
+    f32_lanes sums[4] = {splat(0), splat(0), splat(0), splat(0)};
     size_t i = 0;
     for (; i + 4 * LANES <= columns; i += 4 * LANES) {
       for (size_t u = 0; u < 4; u++) {
-        f32x16 v = load_any(x, i + u * LANES, is_bf16);
-        sums[u] = fma16(v, v, sums[u]);
+        f32_lanes v = load_any(x, i + u * LANES, is_bf16);
+        sums[u] = vector_fma(v, v, sums[u]);
       }
     }
     for (; i < columns; i += LANES) {
-      f32x16 v = load_some(x, i, columns - i, is_bf16);
-      sums[0] = fma16(v, v, sums[0]);
+      f32_lanes v = load_some(x, i, columns - i, is_bf16);
+      sums[0] = vector_fma(v, v, sums[0]);
     }
-    float inverse = rsqrt_f32(sum16((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)columns + n->eps);
+    float inverse = rsqrt_f32(vector_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)columns + n->eps);
     if (n->inverse_rms) n->inverse_rms[r] = inverse;
     for (i = 0; i < columns; i += LANES) {
       size_t left = columns - i;
-      f32x16 v = load_some(x, i, left, is_bf16) * splat(inverse) * load_weight(n->weight, i, left);
+      f32_lanes v = load_some(x, i, left, is_bf16) * splat(inverse) * load_weight(n->weight, i, left);
       store_some(y, i, left, v, is_bf16);
     }
   }
@@ -119,29 +119,29 @@ INLINE void rmsnorm_backward_rows(const rmsnorm *n, int32_t block, int is_bf16) 
     size_t at = r * columns * width;
     const void *x = n->x + at, *dy = n->dy + at;
     void *dx = n->dx + at;
-    f32x16 inverse = splat(n->inverse_rms[r]);
-    f32x16 sums[4] = {splat(0), splat(0), splat(0), splat(0)};
+    f32_lanes inverse = splat(n->inverse_rms[r]);
+    f32_lanes sums[4] = {splat(0), splat(0), splat(0), splat(0)};
     size_t i = 0;
     for (; i + 4 * LANES <= columns; i += 4 * LANES) {
       for (size_t u = 0; u < 4; u++) {
         size_t c = i + u * LANES;
-        f32x16 g = load_any(dy, c, is_bf16), v = load_any(x, c, is_bf16) * inverse, p = g * v;
-        sums[u] = fma16(p, load_f32(n->weight + c), sums[u]);
+        f32_lanes g = load_any(dy, c, is_bf16), v = load_any(x, c, is_bf16) * inverse, p = g * v;
+        sums[u] = vector_fma(p, load_f32(n->weight + c), sums[u]);
         store_f32(partial + c, load_f32(partial + c) + p);
       }
     }
     for (; i < columns; i += LANES) {
       size_t left = columns - i;
-      f32x16 g = load_some(dy, i, left, is_bf16), v = load_some(x, i, left, is_bf16) * inverse, p = g * v;
-      sums[0] = fma16(p, load_weight(n->weight, i, left), sums[0]);
+      f32_lanes g = load_some(dy, i, left, is_bf16), v = load_some(x, i, left, is_bf16) * inverse, p = g * v;
+      sums[0] = vector_fma(p, load_weight(n->weight, i, left), sums[0]);
       store_some(partial, i, left, load_weight(partial, i, left) + p, 0);
     }
-    f32x16 mean = splat(sum16((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)columns);
+    f32_lanes mean = splat(vector_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) / (float)columns);
     for (i = 0; i < columns; i += LANES) {
       size_t left = columns - i;
-      f32x16 g = load_some(dy, i, left, is_bf16) * load_weight(n->weight, i, left);
-      f32x16 v = load_some(x, i, left, is_bf16) * inverse;
-      f32x16 d = (g - v * mean) * inverse;
+      f32_lanes g = load_some(dy, i, left, is_bf16) * load_weight(n->weight, i, left);
+      f32_lanes v = load_some(x, i, left, is_bf16) * inverse;
+      f32_lanes d = (g - v * mean) * inverse;
       if (n->accumulate) d += load_some(dx, i, left, is_bf16);
       store_some(dx, i, left, d, is_bf16);
     }
@@ -188,7 +188,7 @@ typedef struct {
 } rope_norm;
 
 /* The two halves of a head turned by its position's angles: `first` at i, `second` at i + half. */
-typedef struct { f32x16 first, second; } halves;
+typedef struct { f32_lanes first, second; } halves;
 
 INLINE halves load_halves(const void *p, size_t i, size_t half, int is_bf16) {
   size_t left = half - i;
@@ -198,10 +198,10 @@ INLINE void store_halves(void *p, size_t i, size_t half, halves v, int is_bf16) 
   store_some(p, i, half - i, v.first, is_bf16);
   store_some(p, half + i, half - i, v.second, is_bf16);
 }
-INLINE halves rotate(halves v, f32x16 cosine, f32x16 sine) {
+INLINE halves rotate(halves v, f32_lanes cosine, f32_lanes sine) {
   return (halves){v.first * cosine - v.second * sine, v.second * cosine + v.first * sine};
 }
-INLINE halves times(halves v, f32x16 by) { return (halves){v.first * by, v.second * by}; }
+INLINE halves times(halves v, f32_lanes by) { return (halves){v.first * by, v.second * by}; }
 INLINE halves times_weight(halves v, const float *weight, size_t i, size_t half) {
   if (!weight) return v;
   halves w = load_halves(weight, i, half, 0);
@@ -219,12 +219,12 @@ INLINE void rope_forward_rows(const rope_norm *n, int32_t block, int is_bf16) {
       void *y = n->y + at * head_dim * width;
       float inverse = 1;
       if (n->normalize) {
-        f32x16 sum = splat(0);
+        f32_lanes sum = splat(0);
         for (size_t i = 0; i < half; i += LANES) {
           halves v = rotate(load_halves(x, i, half, is_bf16), load_weight(cosine, i, half - i), load_weight(sine, i, half - i));
-          sum = fma16(v.second, v.second, fma16(v.first, v.first, sum));
+          sum = vector_fma(v.second, v.second, vector_fma(v.first, v.first, sum));
         }
-        inverse = rsqrt_f32(sum16(sum) / (float)head_dim + n->eps);
+        inverse = rsqrt_f32(vector_sum(sum) / (float)head_dim + n->eps);
         if (n->inverse_rms) n->inverse_rms[at] = inverse;
       }
       for (size_t i = 0; i < half; i += LANES) {
@@ -254,7 +254,7 @@ INLINE void rope_backward_rows(const rope_norm *n, int32_t block, int is_bf16) {
       size_t at = r * n->heads + h;
       const void *x = n->x + at * head_dim * width, *dy = n->dy + at * head_dim * width;
       void *dx = n->dx + at * head_dim * width;
-      f32x16 inverse = splat(n->normalize ? n->inverse_rms[at] : 1), sum = splat(0);
+      f32_lanes inverse = splat(n->normalize ? n->inverse_rms[at] : 1), sum = splat(0);
       if (n->normalize || partial) {
         for (size_t i = 0; i < half; i += LANES) {
           halves v = rotate(load_halves(x, i, half, is_bf16), load_weight(cosine, i, half - i), load_weight(sine, i, half - i));
@@ -269,9 +269,9 @@ INLINE void rope_backward_rows(const rope_norm *n, int32_t block, int is_bf16) {
           sum += p.first + p.second;
         }
       }
-      f32x16 mean = splat(sum16(sum) / (float)head_dim);
+      f32_lanes mean = splat(vector_sum(sum) / (float)head_dim);
       for (size_t i = 0; i < half; i += LANES) {
-        f32x16 c = load_weight(cosine, i, half - i), s = load_weight(sine, i, half - i);
+        f32_lanes c = load_weight(cosine, i, half - i), s = load_weight(sine, i, half - i);
         halves g = times_weight(load_halves(dy, i, half, is_bf16), n->weight_a, i, half);
         g = times_weight(g, n->weight_b, i, half);
         if (n->normalize) {

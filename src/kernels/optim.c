@@ -30,20 +30,20 @@ static void square_block(void *context, int32_t block, int32_t thread) {
   const squares_job *job = context;
   const float *x = job->values;
   size_t i = (size_t)block * BLOCK, end = block_end(block, job->count);
-  f32x16 s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
+  f32_lanes s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
   for (; i + 4 * LANES <= end; i += 4 * LANES) {
-    f32x16 a = load_f32(x + i), b = load_f32(x + i + LANES);
-    f32x16 c = load_f32(x + i + 2 * LANES), d = load_f32(x + i + 3 * LANES);
-    s0 = fma16(a, a, s0);
-    s1 = fma16(b, b, s1);
-    s2 = fma16(c, c, s2);
-    s3 = fma16(d, d, s3);
+    f32_lanes a = load_f32(x + i), b = load_f32(x + i + LANES);
+    f32_lanes c = load_f32(x + i + 2 * LANES), d = load_f32(x + i + 3 * LANES);
+    s0 = vector_fma(a, a, s0);
+    s1 = vector_fma(b, b, s1);
+    s2 = vector_fma(c, c, s2);
+    s3 = vector_fma(d, d, s3);
   }
   for (; i < end; i += LANES) {
-    f32x16 a = end - i < LANES ? load_f32_tail(x + i, end - i) : load_f32(x + i);
-    s0 = fma16(a, a, s0);
+    f32_lanes a = end - i < LANES ? load_f32_tail(x + i, end - i) : load_f32(x + i);
+    s0 = vector_fma(a, a, s0);
   }
-  job->partial[block] = sum16((s0 + s1) + (s2 + s3));
+  job->partial[block] = vector_sum((s0 + s1) + (s2 + s3));
 }
 
 ROOKERY_API size_t rookery_sum_of_squares_scratch_bytes(size_t count) {
@@ -75,23 +75,23 @@ typedef struct {
 static void adamw_block(void *context, int32_t block, int32_t thread) {
   (void)thread;
   const adamw_job *job = context;
-  f32x16 beta1 = splat(job->beta1), rest1 = splat(1.0f - job->beta1);
-  f32x16 beta2 = splat(job->beta2), rest2 = splat(1.0f - job->beta2);
-  f32x16 inverse1 = splat(job->inverse_correction1), inverse2 = splat(job->inverse_correction2);
-  f32x16 eps = splat(job->eps), decay = splat(job->decay), minus_rate = splat(-job->learning_rate);
-  f32x16 gradient_scale = splat(job->gradient_scale);
+  f32_lanes beta1 = splat(job->beta1), rest1 = splat(1.0f - job->beta1);
+  f32_lanes beta2 = splat(job->beta2), rest2 = splat(1.0f - job->beta2);
+  f32_lanes inverse1 = splat(job->inverse_correction1), inverse2 = splat(job->inverse_correction2);
+  f32_lanes eps = splat(job->eps), decay = splat(job->decay), minus_rate = splat(-job->learning_rate);
+  f32_lanes gradient_scale = splat(job->gradient_scale);
   size_t end = block_end(block, job->count);
   for (size_t i = (size_t)block * BLOCK; i < end; i += LANES) {
     size_t left = end - i;
     int whole = left >= LANES;
-    f32x16 g = (whole ? load_f32(job->gradient + i) : load_f32_tail(job->gradient + i, left)) * gradient_scale;
-    f32x16 m = whole ? load_f32(job->m + i) : load_f32_tail(job->m + i, left);
-    f32x16 v = whole ? load_f32(job->v + i) : load_f32_tail(job->v + i, left);
-    f32x16 weight = whole ? load_f32(job->weight + i) : load_f32_tail(job->weight + i, left);
-    m = fma16(beta1, m, rest1 * g);
-    v = fma16(beta2, v, rest2 * g * g);
-    f32x16 step = m * inverse1 / (sqrt16(v * inverse2) + eps);
-    weight = fma16(minus_rate, fma16(decay, weight, step), weight);
+    f32_lanes g = (whole ? load_f32(job->gradient + i) : load_f32_tail(job->gradient + i, left)) * gradient_scale;
+    f32_lanes m = whole ? load_f32(job->m + i) : load_f32_tail(job->m + i, left);
+    f32_lanes v = whole ? load_f32(job->v + i) : load_f32_tail(job->v + i, left);
+    f32_lanes weight = whole ? load_f32(job->weight + i) : load_f32_tail(job->weight + i, left);
+    m = vector_fma(beta1, m, rest1 * g);
+    v = vector_fma(beta2, v, rest2 * g * g);
+    f32_lanes step = m * inverse1 / (vector_sqrt(v * inverse2) + eps);
+    weight = vector_fma(minus_rate, vector_fma(decay, weight, step), weight);
     if (whole) {
       store_f32(job->m + i, m);
       store_f32(job->v + i, v);
@@ -124,17 +124,17 @@ typedef struct {
 } axpy_job;
 
 INLINE void axpy_block(const axpy_job *job, int32_t block, int source_bf16, int destination_bf16, int accumulate) {
-  f32x16 scale = splat(job->scale);
+  f32_lanes scale = splat(job->scale);
   size_t i = (size_t)block * BLOCK, end = block_end(block, job->count);
   for (; i + LANES <= end; i += LANES) {
-    f32x16 x = load_any(job->source, i, source_bf16);
-    f32x16 y = accumulate ? fma16(x, scale, load_any(job->destination, i, destination_bf16)) : x * scale;
+    f32_lanes x = load_any(job->source, i, source_bf16);
+    f32_lanes y = accumulate ? vector_fma(x, scale, load_any(job->destination, i, destination_bf16)) : x * scale;
     store_any(job->destination, i, y, destination_bf16);
   }
   if (i < end) {
     size_t n = end - i;
-    f32x16 x = load_any_tail(job->source, i, n, source_bf16);
-    f32x16 y = accumulate ? fma16(x, scale, load_any_tail(job->destination, i, n, destination_bf16)) : x * scale;
+    f32_lanes x = load_any_tail(job->source, i, n, source_bf16);
+    f32_lanes y = accumulate ? vector_fma(x, scale, load_any_tail(job->destination, i, n, destination_bf16)) : x * scale;
     store_any_tail(job->destination, i, y, n, destination_bf16);
   }
 }

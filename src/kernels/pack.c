@@ -1,6 +1,9 @@
 /* Weights into panels, once an update: for y = x W^T and for dx = dy W. panels.h has the layout. */
 #include "panels.h"
 #include "threads.h"
+#ifdef ROOKERY_AMX
+#include "tiles.h"
+#endif
 
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose) {
   return groups * matrix_bytes(dtype, transpose ? out : in, transpose ? in : out);

@@ -1,5 +1,5 @@
 /*
- * Shared by the products: how a packed matrix lies, and the arithmetic of one block of 32 x 32 sums on AMX tiles.
+ * Shared by the products: how a packed matrix lies, and where sums go.
  *
  * A weight is packed in panels of 32 columns. For bf16 on AMX a panel holds, for each 32 of the inner dimension, two B tiles
  * (16 pairs x 16 columns x 2 bf16); elsewhere it holds f32 rows of 32 columns, rounded to bf16 if that is the dtype.
@@ -12,7 +12,6 @@
 #include "vector.h"
 
 #define PANEL 32
-#define CHUNK_STEPS 8 /* of 32: what of 32 rows fits in the first cache together with the panel that streams past */
 
 INLINE int uses_tiles(int32_t dtype) {
 #ifdef ROOKERY_AMX
@@ -42,7 +41,7 @@ INLINE void store_block(const sums_target *target, const float *sums, size_t row
     size_t at = (row + r) * target->columns + column;
     for (size_t c = 0; c < columns; c += LANES) {
       size_t n = columns - c;
-      f32x16 v = load_f32(sums + c);
+      f32_lanes v = load_f32(sums + c);
       if (n >= LANES) {
         if (target->addend) v += load_any(target->addend, at + c, is_bf16);
         store_any(target->c, at + c, v, is_bf16);
@@ -53,112 +52,6 @@ INLINE void store_block(const sums_target *target, const float *sums, size_t row
     }
   }
 }
-
-#ifdef ROOKERY_AMX
-
-/* Tiles 0-3 hold C (2 x 2 blocks of 16 x 16), 4-5 the rows of A, 6-7 the columns of B. */
-INLINE void configure_tiles(size_t rows) {
-  struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
-  memset(&config, 0, sizeof config);
-  config.palette = 1;
-  uint8_t upper = (uint8_t)smaller(rows, 16), lower = (uint8_t)(rows > 16 ? rows - 16 : 16);
-  for (int tile = 0; tile < 8; tile++) {
-    config.column_bytes[tile] = 64;
-    config.rows[tile] = tile == 2 || tile == 3 || tile == 5 ? lower : tile >= 6 ? 16 : upper;
-  }
-  _tile_loadconfig(&config);
-}
-
-/* GCC does not know that a tile load reads memory: without this it may move the stores that fill a buffer past the loads. */
-INLINE void settle_stores(void) { __asm__ volatile("" ::: "memory"); }
-
-/* Transposes 16 x 16 words of 32 bits held in registers. */
-INLINE void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) { t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]); t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]); }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]); r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]); r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88); t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88); t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-  }
-}
-
-/* 32 f32 to 32 bf16 in order. */
-INLINE __m512i narrow32(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-INLINE __mmask16 lanes_below(size_t n) { return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1); }
-INLINE __mmask32 lanes_below32(size_t n) { return n >= 32 ? 0xffffffffu : (__mmask32)((1u << n) - 1); }
-
-INLINE __m512i zip_words(__m512i even, __m512i odd) {
-  /* even and odd hold 16 bf16 each in their low halves; the result alternates them */
-  __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(even));
-  __m512i high = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(odd));
-  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-}
-
-/* A block of finished sums [rows, 32] on its way to c. */
-typedef struct { const float *sums; size_t row, rows, column, stored; } finished_block;
-
-/* Stores the next `count` rows of a finished block. */
-INLINE void store_next_rows(const sums_target *target, finished_block *block, size_t count) {
-  size_t last = smaller(block->stored + count, block->rows);
-  if (target->dtype != ROOKERY_BF16 || block->column + PANEL > target->columns) {
-    store_block(target, block->sums + block->stored * PANEL, block->row + block->stored, last - block->stored, block->column);
-    block->stored = last;
-    return;
-  }
-  for (; block->stored < last; block->stored++) {
-    size_t at = (block->row + block->stored) * target->columns + block->column;
-    const float *sums = block->sums + block->stored * PANEL;
-    f32x16 low = load_f32(sums), high = load_f32(sums + LANES);
-    if (target->addend) {
-      low += load_bf16((const bf16 *)target->addend + at);
-      high += load_bf16((const bf16 *)target->addend + at + LANES);
-    }
-    _mm512_storeu_si512((bf16 *)target->c + at, narrow32((__m512)low, (__m512)high));
-  }
-}
-
-/*
- * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a few rows a step: the
- * tile unit and the vector units have different work then.
- */
-INLINE void multiply_chunk(const sums_target *target, const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums,
-                           finished_block *finished) {
-  if (before) {
-    _tile_loadd(0, before, 128); _tile_loadd(1, before + 16, 128);
-    if (lower) { _tile_loadd(2, before + 512, 128); _tile_loadd(3, before + 528, 128); }
-  } else {
-    _tile_zero(0); _tile_zero(1);
-    if (lower) { _tile_zero(2); _tile_zero(3); }
-  }
-  for (size_t step = 0; step < steps; step++, a += 1024, b += 1024) {
-    _tile_loadd(6, b, 64);
-    _tile_loadd(7, b + 512, 64);
-    _tile_loadd(4, a, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    if (lower) {
-      _tile_loadd(5, a + 512, 64);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-    if (finished->stored < finished->rows) store_next_rows(target, finished, PANEL / CHUNK_STEPS);
-  }
-  store_next_rows(target, finished, PANEL);
-  _tile_stored(0, sums, 128);
-  _tile_stored(1, sums + 16, 128);
-  if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
-}
-
-#endif
 
 /* Offsets rise from 0 or more to at most `rows`. */
 INLINE int offsets_are_sound(const int32_t *offsets, size_t groups, size_t rows) {

@@ -30,9 +30,9 @@ static void multiply(void *context, int32_t task, int32_t thread) {
 #ifdef ROOKERY_AMX
   if (job->dtype == ROOKERY_BF16) { multiply_tiles(job->rounds, sink); return; }
 #endif
-  f32x16 sums[ACCUMULATORS], x = load_f32(sink), y = splat(0.999f);
+  f32_lanes sums[ACCUMULATORS], x = load_f32(sink), y = splat(0.999f);
   for (int i = 0; i < ACCUMULATORS; i++) sums[i] = x;
-  for (size_t round = 0; round < job->rounds; round++) for (int i = 0; i < ACCUMULATORS; i++) sums[i] = fma16(sums[i], y, x);
+  for (size_t round = 0; round < job->rounds; round++) for (int i = 0; i < ACCUMULATORS; i++) sums[i] = vector_fma(sums[i], y, x);
   for (int i = 1; i < ACCUMULATORS; i++) sums[0] += sums[i];
   store_f32(sink, sums[0]);
 }

@@ -32,11 +32,11 @@ INLINE void widen_row(const char *x, size_t from, size_t n, int is_bf16, float *
 }
 
 static float dot(const float *a, const float *b, size_t n) {
-  f32x16 sum = splat(0);
+  f32_lanes sum = splat(0);
   size_t c = 0;
-  for (; c + LANES <= n; c += LANES) sum = fma16(load_f32(a + c), load_f32(b + c), sum);
-  if (c < n) sum = fma16(load_f32_tail(a + c, n - c), load_f32_tail(b + c, n - c), sum);
-  return sum16(sum);
+  for (; c + LANES <= n; c += LANES) sum = vector_fma(load_f32(a + c), load_f32(b + c), sum);
+  if (c < n) sum = vector_fma(load_f32_tail(a + c, n - c), load_f32_tail(b + c, n - c), sum);
+  return vector_sum(sum);
 }
 
 static void route_block(void *context, int32_t task, int32_t thread) {
@@ -54,9 +54,9 @@ static void route_block(void *context, int32_t task, int32_t thread) {
     for (size_t e = experts; e < ceil_div(experts, LANES) * LANES; e++) logits[e] = -__builtin_inff();
     float sum = 0;
     for (size_t e = 0; e < experts; e += LANES) {
-      f32x16 v = exp16(load_f32(logits + e) - splat(highest));
+      f32_lanes v = vector_exp(load_f32(logits + e) - splat(highest));
       store_f32(logits + e, v);
-      sum += sum16(v);
+      sum += vector_sum(v);
     }
     for (size_t e = 0; e < experts; e++) job->probabilities[t * experts + e] = logits[e] / sum;
     job->log_sum_exp[t] = highest + log_f32(sum);
@@ -296,12 +296,12 @@ static void router_backward_tokens(void *context, int32_t task, int32_t thread) 
     for (size_t c = 0; c < hidden; c += LANES) {
       size_t n = hidden - c, at = t * hidden + c;
       if (n >= LANES) {
-        f32x16 d = load_any(job->dx, at, is_bf16);
-        for (size_t e = 0; e < router->experts; e++) d = fma16(splat(dlogits[e]), load_f32(router->weight + e * hidden + c), d);
+        f32_lanes d = load_any(job->dx, at, is_bf16);
+        for (size_t e = 0; e < router->experts; e++) d = vector_fma(splat(dlogits[e]), load_f32(router->weight + e * hidden + c), d);
         store_any(job->dx, at, d, is_bf16);
       } else {
-        f32x16 d = load_any_tail(job->dx, at, n, is_bf16);
-        for (size_t e = 0; e < router->experts; e++) d = fma16(splat(dlogits[e]), load_f32_tail(router->weight + e * hidden + c, n), d);
+        f32_lanes d = load_any_tail(job->dx, at, n, is_bf16);
+        for (size_t e = 0; e < router->experts; e++) d = vector_fma(splat(dlogits[e]), load_f32_tail(router->weight + e * hidden + c, n), d);
         store_any_tail(job->dx, at, d, n, is_bf16);
       }
     }
@@ -309,9 +309,9 @@ static void router_backward_tokens(void *context, int32_t task, int32_t thread) 
 }
 
 #define EXPERTS_AT_ONCE 8
-#define COLUMNS_AT_ONCE 32
+#define COLUMNS_AT_ONCE (2 * LANES)
 
-/* 32 columns of the router's weight gradient: tokens in order. */
+/* COLUMNS_AT_ONCE columns of the router's weight gradient: tokens in order. */
 static void router_backward_weight(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const router_backward_job *job = context;
@@ -320,17 +320,17 @@ static void router_backward_weight(void *context, int32_t task, int32_t thread) 
   size_t column = (size_t)task * COLUMNS_AT_ONCE, hidden = router->hidden, experts = router->experts;
   size_t n0 = smaller(hidden - column, LANES), n1 = hidden - column > LANES ? smaller(hidden - column - LANES, LANES) : 0;
   for (size_t first = 0; first < experts; first += EXPERTS_AT_ONCE) {
-    f32x16 sums[EXPERTS_AT_ONCE][2];
+    f32_lanes sums[EXPERTS_AT_ONCE][2];
     size_t count = smaller(experts - first, EXPERTS_AT_ONCE);
     for (size_t e = 0; e < EXPERTS_AT_ONCE; e++) sums[e][0] = sums[e][1] = splat(0);
     for (size_t t = 0; t < router->tokens; t++) {
       size_t at = t * hidden + column;
-      f32x16 x0 = n0 == LANES ? load_any(router->x, at, is_bf16) : load_any_tail(router->x, at, n0, is_bf16);
-      f32x16 x1 = n1 == LANES ? load_any(router->x, at + LANES, is_bf16) : n1 ? load_any_tail(router->x, at + LANES, n1, is_bf16) : splat(0);
+      f32_lanes x0 = n0 == LANES ? load_any(router->x, at, is_bf16) : load_any_tail(router->x, at, n0, is_bf16);
+      f32_lanes x1 = n1 == LANES ? load_any(router->x, at + LANES, is_bf16) : n1 ? load_any_tail(router->x, at + LANES, n1, is_bf16) : splat(0);
       const float *d = job->dlogits + t * experts + first;
       for (size_t e = 0; e < count; e++) {
-        sums[e][0] = fma16(splat(d[e]), x0, sums[e][0]);
-        sums[e][1] = fma16(splat(d[e]), x1, sums[e][1]);
+        sums[e][0] = vector_fma(splat(d[e]), x0, sums[e][0]);
+        sums[e][1] = vector_fma(splat(d[e]), x1, sums[e][1]);
       }
     }
     for (size_t e = 0; e < count; e++) {
