@@ -12,7 +12,8 @@ const floors = [
   ["model", "data", "formats", "tasks", "review"],
   ["interop"],
   ["train", "engine", "quant"],
-  ["align", "synth", "eval", "scaling"],
+  // bench trains what it measures, and serving or reporting may want its figures
+  ["align", "synth", "eval", "scaling", "bench"],
   ["serve", "report"],
   ["cli"],
 ];

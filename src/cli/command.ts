@@ -42,6 +42,8 @@ export type CommandDefinition<
   ): Promise<Result> | Result;
   /** The result in words, a line each. */
   describe(result: Result): readonly string[];
+  /** The format of the JSON object, where several commands share one; it is then the last line in words, too. */
+  sharedFormat?: string;
   exitCode?(result: Result): ExitCode;
   /** Draws the events of its own; common ones are drawn in any case. */
   showEvents?(display: Display): (event: ExtraEvent) => void;
@@ -58,7 +60,12 @@ export type Execution = {
 };
 
 /** What one execution leaves behind. */
-export type Outcome = { result: object; describe(): readonly string[]; exitCode: ExitCode };
+export type Outcome = {
+  result: object;
+  describe(): readonly string[];
+  sharedFormat: string | undefined;
+  exitCode: ExitCode;
+};
 
 /** A command as the command line sees it: every type of its own is closed inside. */
 export type Command = {
@@ -93,6 +100,7 @@ export function defineCommand<
       return {
         result,
         describe: () => definition.describe(result),
+        sharedFormat: definition.sharedFormat,
         exitCode: definition.exitCode?.(result) ?? exitCodes.done,
       };
     },

@@ -56,6 +56,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/tokenizer-decode.ts"),
   },
   {
+    name: "bench train",
+    summary: "a training step against PyTorch: speed, memory, share of the peak, time by kernel",
+    load: () => import("./commands/bench-train.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),

@@ -100,14 +100,10 @@ async function runCommand(entry: CommandEntry, words: readonly string[], shell: 
       onWarning: (message) => writeJson(shell.stderr, "rookery-warning/1", { warning: message }),
     });
     display?.close();
-    if (json) writeJson(shell.stdout, `rookery-${entry.name.replaceAll(" ", "-")}/1`, outcome.result);
-    else
-      shell.stdout.write(
-        outcome
-          .describe()
-          .map((line) => `${line}\n`)
-          .join(""),
-      );
+    const lines = json ? [] : outcome.describe();
+    shell.stdout.write(lines.map((line) => `${line}\n`).join(""));
+    const format = outcome.sharedFormat ?? `rookery-${entry.name.replaceAll(" ", "-")}/1`;
+    if (json || outcome.sharedFormat !== undefined) writeJson(shell.stdout, format, outcome.result);
     return shell.signal.aborted ? exitCodes.interrupted : outcome.exitCode;
   } finally {
     display?.close();

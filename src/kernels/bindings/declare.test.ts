@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromMemory, toMemory } from "../../../test/twins/support.ts";
 import { RookeryError } from "../../base/errors.ts";
-import { byteCount, kernel } from "./declare.ts";
+import { byteCount, kernel, timeKernels } from "./declare.ts";
 import { axpy, sumOfSquaresScratchBytes } from "./optim.ts";
 
 const wrong: Record<"size" | "int" | "float", unknown[]> = {
@@ -96,4 +96,26 @@ test("a function that the library lacks is an error with its name, when it is ca
   const absentBytes = byteCount("rookery_absent_bytes", {});
   assert.throws(() => absentKernel({ pool: null }), /rookery_absent/);
   assert.throws(() => absentBytes({}), /rookery_absent_bytes/);
+});
+
+test("who listens hears of every kernel that runs, and of none afterwards", () => {
+  using source = toMemory([1, 2]);
+  using destination = toMemory([10, 20]);
+  const types = { sourceDtype: 0, destinationDtype: 0 };
+  const add = () => axpy({ pool: null, ...types, source, destination, count: 2, scale: 1, accumulate: 1 });
+  const heard: string[] = [];
+  timeKernels((kernel, milliseconds) => {
+    assert.ok(milliseconds >= 0);
+    heard.push(kernel);
+  });
+  try {
+    add();
+    sumOfSquaresScratchBytes({ count: 2 }); // a question about sizes is no kernel
+    add();
+  } finally {
+    timeKernels(undefined);
+  }
+  add();
+  assert.deepEqual(heard, ["rookery_axpy", "rookery_axpy"]);
+  assert.deepEqual([...fromMemory(destination, 2)], [13, 26]);
 });

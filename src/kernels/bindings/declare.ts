@@ -41,6 +41,18 @@ function convert(kernel: string, name: string, kind: ArgumentKind, value: Addres
   );
 }
 
+/** Hears of every kernel that has run on this JavaScript thread, and how long it took. */
+export type KernelTimer = (kernel: string, milliseconds: number) => void;
+
+let timer: KernelTimer | undefined;
+
+/** Times every call of a kernel from now on; undefined ends it. While nobody listens, a call pays for one comparison. */
+export function timeKernels(listener: KernelTimer | undefined): void {
+  timer = listener;
+}
+
+const statusType = "int32_t";
+
 function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, returns: string, spec: Spec) {
   const entries = Object.entries(spec);
   let native: ((...values: number[]) => number | bigint) | undefined;
@@ -55,7 +67,11 @@ function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, retu
       const [name, kind] = entries[i]!;
       values[i] = convert(kernel, name, kind, args[name as keyof Spec]);
     }
-    return Number(native(...values));
+    if (timer === undefined || returns !== statusType) return Number(native(...values));
+    const startMs = performance.now();
+    const answer = Number(native(...values));
+    timer(kernel, performance.now() - startMs);
+    return answer;
   };
 }
 
@@ -69,7 +85,7 @@ export function kernel<Spec extends Record<string, ArgumentKind>>(
   name: string,
   spec: Spec,
 ): (args: ArgumentsOf<Spec>) => void {
-  const call = declare(name, "int32_t", spec);
+  const call = declare(name, statusType, spec);
   const memoryNames = Object.keys(spec).filter((name) => spec[name] === "memory");
   return (args) => {
     const memory = args as Record<string, Addressed | null>;

@@ -1,0 +1,72 @@
+/** Which program is the peer, and whether it is here. */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { RookeryError } from "../base/errors.ts";
+import type { Level } from "../kernels/levels.ts";
+import type { Environment } from "./contestant.ts";
+
+export type PeerProgram = { name: string; command: string; words: readonly string[] };
+
+/** A peer that can be started, or why there is none, in a sentence for people. */
+export type FoundPeer = { program: PeerProgram } | { missing: string };
+
+const root = path.join(import.meta.dirname, "..", "..");
+const peersFolder = path.join(root, "bench", "peers");
+
+/**
+ * @param peer "pytorch", "jax-js", "none", or the path of a script that speaks the protocol (.js, .mjs, .ts, or executable).
+ * @param python the Python that has PyTorch; by default bench/peers/pytorch/.venv
+ * @throws RookeryError INVALID_OPTION for a path that leads nowhere.
+ */
+export function findPeer(peer: string, python: string | undefined): FoundPeer {
+  if (peer === "none") return { missing: "no peer was asked for" };
+  if (peer !== "pytorch" && peer !== "jax-js") return { program: scriptPeer(peer) };
+  const folder = path.join(peersFolder, peer);
+  if (!existsSync(folder)) {
+    return { missing: "the published package has no bench/peers: clone the repository to measure against them" };
+  }
+  const readme = `bench/peers/${peer}/README.md says how to install it`;
+  if (peer === "jax-js") {
+    if (!existsSync(path.join(folder, "node_modules"))) return { missing: `jax-js is not installed: ${readme}` };
+    return { program: { name: peer, command: process.execPath, words: [path.join(folder, "server.mjs")] } };
+  }
+  const command = python ?? path.join(folder, ".venv", "bin", "python");
+  if (!existsSync(command)) {
+    if (python === undefined) return { missing: `PyTorch is not installed: ${readme}` };
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `--peer-python ${python} is not there`,
+      "name the Python that has PyTorch",
+    );
+  }
+  return { program: { name: peer, command, words: [path.join(folder, "server.py")] } };
+}
+
+function scriptPeer(file: string): PeerProgram {
+  if (!existsSync(file)) {
+    const hint = "give pytorch, jax-js, none, or the path of a program that speaks bench/peers/README.md";
+    throw new RookeryError("INVALID_OPTION", `--peer ${file} is not there`, hint);
+  }
+  const name = path.basename(file, path.extname(file));
+  const isScript = /\.[cm]?[jt]s$/.test(file);
+  return isScript
+    ? { name, command: process.execPath, words: [file] }
+    : { name, command: path.resolve(file), words: [] };
+}
+
+/** How PyTorch is held to the instructions of a level: oneDNN's switch and its own. */
+const limits: Record<string, { oneDnn: string; aten: string }> = {
+  avx2: { oneDnn: "AVX2", aten: "avx2" },
+  avx512: { oneDnn: "AVX512_CORE", aten: "avx512" },
+};
+
+/** The peer's environment: our threads, the level's instructions, and none of the settings that slow BLAS down. */
+export function peerEnvironment(environment: Environment, threads: number, level: Level | undefined): Environment {
+  const { OPENBLAS_CORETYPE: _coreType, OPENBLAS_L2_SIZE: _l2Size, ...rest } = environment;
+  const limit = level === undefined ? undefined : limits[level];
+  return {
+    ...rest,
+    OMP_NUM_THREADS: String(threads),
+    ...(limit && { ONEDNN_MAX_CPU_ISA: limit.oneDnn, ATEN_CPU_CAPABILITY: limit.aten }),
+  };
+}

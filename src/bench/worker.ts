@@ -1,0 +1,113 @@
+/** Our side of a benchmark, in a process of its own: it is asked by its parent, and does nothing without one. */
+import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { rookeryVersion } from "../base/version.ts";
+import { timeKernels } from "../kernels/bindings/declare.ts";
+import { NativeMemory } from "../kernels/bindings/memory.ts";
+import { measurePeakFlops } from "../kernels/bindings/peak.ts";
+import { ThreadPool } from "../kernels/bindings/threads.ts";
+import { loadKernels } from "../kernels/load.ts";
+import { measureReadBandwidth } from "./bandwidth.ts";
+import type { Method, Questions, Reply, Request, Response, Work } from "./protocol.ts";
+import { AttentionWorkload } from "./work/attention.ts";
+import { GemmWorkload } from "./work/gemm.ts";
+import { TrainWorkload } from "./work/train.ts";
+import { measure, secondsOf, type Workload } from "./work/workload.ts";
+
+/** Large enough to leave every cache, small enough for a small machine. */
+const bandwidthBytes = Math.min(2 ** 30, totalmem() / 16);
+
+function workloadOf(work: Work, threads: number): Workload {
+  if (work.kind === "gemm") return new GemmWorkload(work, threads);
+  if (work.kind === "attention") return new AttentionWorkload(work, threads);
+  return new TrainWorkload(work, threads);
+}
+
+/** The most that this process has held in memory, where the system says so. */
+export function peakMemoryBytes(): number | null {
+  try {
+    const line = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"));
+    if (line) return Number(line[1]) * 1024;
+  } catch {
+    // no /proc here
+  }
+  const { maxRSS } = process.resourceUsage();
+  return maxRSS > 0 ? maxRSS * 1024 : null;
+}
+
+class BenchWorker {
+  #threads = 1;
+  #workload: Workload | undefined;
+  #bandwidthMemory: NativeMemory | undefined;
+
+  readonly #answers: { [Name in Method]: (question: Questions[Name]) => Reply<Name> } = {
+    hello: ({ threads }) => {
+      this.#threads = threads;
+      return { name: "rookery", version: rookeryVersion, level: loadKernels().level };
+    },
+    prepare: ({ work }) => {
+      this.#workload?.[Symbol.dispose]();
+      this.#workload = workloadOf(work, this.#threads);
+      this.#workload.time(1);
+      const { parameters } = this.#workload;
+      return parameters === undefined ? {} : { parameters };
+    },
+    round: ({ seconds }) => ({ seconds: measure(this.#prepared, seconds) }),
+    memory: () => ({ peakBytes: peakMemoryBytes() }),
+    check: () => this.#prepared.check?.() ?? { largestError: 0, allowedError: 0 },
+    bits: ({ work, repetitions }) => ({
+      digests: [1, this.#threads, this.#threads].map((threads) => {
+        using workload = workloadOf(work, threads);
+        workload.time(repetitions);
+        return workload.digest();
+      }),
+    }),
+    profile: ({ repetitions }) => this.#profile(repetitions),
+    peaks: ({ computeType, withBandwidth }) => {
+      using pool = new ThreadPool(this.#threads);
+      const flopsPerSecond = measurePeakFlops(pool, computeType);
+      if (!withBandwidth) return { flopsPerSecond, bytesPerSecond: 0 };
+      this.#bandwidthMemory ??= new NativeMemory(bandwidthBytes);
+      return { flopsPerSecond, bytesPerSecond: measureReadBandwidth(pool, this.#bandwidthMemory) };
+    },
+  };
+
+  answer(request: Request): Response {
+    try {
+      const method = this.#answers[request.method] as (question: unknown) => unknown;
+      return { id: request.id, result: method(request) };
+    } catch (error) {
+      return { id: request.id, error: (error as Error).message };
+    }
+  }
+
+  get #prepared(): Workload {
+    if (!this.#workload) throw new Error("nothing was prepared");
+    return this.#workload;
+  }
+
+  #profile(repetitions: number): Reply<"profile"> {
+    const workload = this.#prepared;
+    const kernels = new Map<string, { kernel: string; calls: number; seconds: number }>();
+    timeKernels((kernel, milliseconds) => {
+      const one = kernels.get(kernel) ?? { kernel, calls: 0, seconds: 0 };
+      kernels.set(kernel, one);
+      one.calls++;
+      one.seconds += milliseconds / 1000;
+    });
+    try {
+      const seconds = secondsOf(() => workload.time(repetitions));
+      return { repetitions, seconds, kernels: [...kernels.values()].sort((a, b) => b.seconds - a.seconds) };
+    } finally {
+      timeKernels(undefined);
+    }
+  }
+}
+
+if (process.send) {
+  const worker = new BenchWorker();
+  process.on("message", (message: Request | "end") => {
+    if (message === "end") process.disconnect();
+    else process.send?.(worker.answer(message));
+  });
+}

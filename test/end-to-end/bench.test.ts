@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { supportedLevels } from "../../src/kernels/levels.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+const fakePeer = join(root, "test", "fake-peer.ts");
+
+async function rookery(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [join(root, "bin", "rookery.js"), ...words]);
+  const output = { stdout: "", stderr: "" };
+  child.stdout.on("data", (data) => {
+    output.stdout += data;
+  });
+  child.stderr.on("data", (data) => {
+    output.stderr += data;
+  });
+  const code = await new Promise<number>((resolve) => child.on("close", (status) => resolve(status ?? -1)));
+  return { code, ...output };
+}
+
+/** The last line of words, or the whole of `--json`. */
+function lastLine(stdout: string) {
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+}
+
+type Spread = { median: number; min: number; max: number };
+function assertSpread({ median, min, max }: Spread): void {
+  assert.ok(min > 0 && min <= median && median <= max, JSON.stringify({ min, median, max }));
+}
+
+const tinyStep = [
+  "--layers",
+  "2",
+  "--hidden",
+  "32",
+  "--heads",
+  "2",
+  "--kv-heads",
+  "1",
+  "--ffn",
+  "40",
+  "--vocabulary",
+  "96",
+];
+const tinyTrain = [
+  ...tinyStep,
+  "--batch",
+  "2",
+  "--seq",
+  "16",
+  "--experts",
+  "2",
+  "--rounds",
+  "2",
+  "--round-seconds",
+  "0.01",
+];
+
+test("bench train takes the fastest and the leanest variant that ran, and says what each failed of", async () => {
+  const { code, stdout, stderr } = await rookery("bench", "train", ...tinyTrain, "--threads", "2", "--peer", fakePeer);
+  assert.equal(code, 0, stderr);
+  const result = lastLine(stdout);
+  assert.equal(result.format, "rookery-bench/1");
+  assert.equal(result.bench, "train");
+  assert.equal(result.sameBits, true);
+  assertSpread(result.ratioToPeer);
+  assertSpread(result.shareOfPeak);
+  assertSpread(result.peak.bytesPerSecond);
+  assert.equal(result.peakMemoryBytes.peer, 2 ** 40);
+  assert.ok(result.peakMemoryBytes.ours > 2 ** 20);
+  assert.equal(result.peer.version, "1.0");
+  assert.equal(result.tokensPerSecond.peer.median, 32);
+  const errors = result.peer.variants.map(({ experts, computeType, compile, error = "" }: Record<string, string>) =>
+    [experts, computeType, compile, error.replace(/^fake-peer /, "")].join(" "),
+  );
+  assert.deepEqual(errors, [
+    "loop bf16 false ",
+    "loop bf16 true ",
+    "loop f32 false ",
+    "loop f32 true ",
+    "padded bf16 false ",
+    "padded bf16 true it ended with code 7: the compiler was eaten",
+    "bmm bf16 false failed: no bmm here",
+    "bmm bf16 true failed: no bmm here",
+  ]);
+  const names = result.profile.kernels.map((line: { name: string }) => line.name);
+  assert.ok(names.includes("adamw"), names.join());
+  assert.match(stdout, /same bits +yes/);
+  assert.match(stderr, /^plan: /);
+});
+
+test("bench train runs without a peer, at a level, as one JSON object", async () => {
+  const level = supportedLevels()[0]!;
+  const words = ["--peer", "none", "--isa", level, "--compute-type", "f32", "--no-check-bits", "--json"];
+  const { code, stdout, stderr } = await rookery("bench", "train", ...tinyTrain, ...words);
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout);
+  assert.equal(result.level, level);
+  assert.deepEqual([result.ratioToPeer, result.peer, result.sameBits], [null, null, null]);
+  assert.equal(result.peerMissing, "no peer was asked for");
+  assertSpread(result.tokensPerSecond.ours);
+});
+
+test("a shape that cannot be built is one line", async () => {
+  const { code, stderr } = await rookery("bench", "train", "--hidden", "30", "--heads", "4", "--peer", "none");
+  assert.equal(code, 2);
+  assert.equal(stderr, "rookery: --hidden 30 is no multiple of --heads 4; change one of them\n");
+});
