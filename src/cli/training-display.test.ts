@@ -20,14 +20,21 @@ function record(options: { isTTY?: boolean; columns?: number } = {}) {
 function step(number: number, changes: Partial<TrainingStepEvent> = {}): TrainingStepEvent {
   return {
     ...{ type: "training-step", step: number, steps: 100, tokens: number * 8192, crossEntropy: 4, gradientNorm: 0.5 },
-    ...{ learningRate: 0.003, tokensPerSecond: 12_000, shareOfPeak: 0.314, maxLoad: 1.5, overCapacityShare: 0.1 },
+    ...{
+      learningRate: 0.003,
+      tokensPerSecond: 12_000,
+      shareOfPeak: 0.314,
+      peakMemoryBytes: 912e6,
+      maxLoad: 1.5,
+      overCapacityShare: 0.1,
+    },
     ...{ recycledShare: 0.1, droppedShare: 0, secondsLeft: 100 - number },
     ...changes,
   };
 }
 
 const line = (number: number, loss: string, left: string) =>
-  `step ${number}/100  loss ${loss}  12K tokens/s (31.4% of peak)  gradient 0.50  busiest expert 1.50×  recycled 10.0%  ${left} to go`;
+  `step ${number}/100  loss ${loss}  12K tokens/s (31.4% of peak)  gradient 0.50  busiest expert 1.50×  recycled 10.0%  0.91 GB  ${left} to go`;
 
 test("a log gets a plain line every five seconds, and the last step in any case", () => {
   const { clock, recorder, show } = record();
@@ -80,7 +87,7 @@ test("loss and speed are running means, and a step that was not finite does not 
 test("dropped tokens are told where there are any", () => {
   const { recorder, show } = record();
   show(step(1, { droppedShare: 0.025 }));
-  assert.match(recorder.text, / recycled 10\.0% {2}dropped 2\.5% {2}1:39 to go\n$/);
+  assert.match(recorder.text, / recycled 10\.0% {2}dropped 2\.5% {2}0\.91 GB {2}1:39 to go\n$/);
 });
 
 test("a run is called what other commands can find it by", () => {

@@ -40,6 +40,7 @@ export function showTraining(display: Display): (event: TrainingOnlyEvent) => vo
         `gradient ${event.gradientNorm.toFixed(2)}`,
         `busiest expert ${event.maxLoad.toFixed(2)}×`,
         `recycled ${percent(event.recycledShare)}`,
+        `${(event.peakMemoryBytes / 1e9).toFixed(2)} GB`,
         `${formatDuration(event.secondsLeft)} to go`,
       ];
       if (event.droppedShare > 0) parts.splice(6, 0, `dropped ${percent(event.droppedShare)}`);

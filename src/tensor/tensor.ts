@@ -117,7 +117,7 @@ export class Tensor implements Addressed {
     return new Tensor(this.dtype, [count, ...rest], this.place, offset);
   }
 
-  /** A copy of the raw little-endian bytes. */
+  /** A copy of the raw little-endian bytes; none if it is planned only. */
   toBytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes().slice();
   }
@@ -173,8 +173,9 @@ export class Tensor implements Addressed {
   }
 
   #bytes(): Uint8Array<ArrayBuffer> {
-    if (this.byteLength > 0) void this.address;
+    if (this.byteLength > 0 && !this.isPlanned) void this.address;
     const { memory, byteOffset } = this.place;
-    return memory?.bytes(byteOffset + this.#byteOffset, this.byteLength) ?? new Uint8Array();
+    if (!memory) return new Uint8Array();
+    return memory.bytes(byteOffset + this.#byteOffset, this.byteLength);
   }
 }

@@ -12,6 +12,8 @@ export type TrainingStepEvent = {
   tokensPerSecond: number;
   /** FLOPs a second as a share of the peak measured at the start of the run. */
   shareOfPeak: number;
+  /** The most that the process has held so far. */
+  peakMemoryBytes: number;
   /** The busiest expert's load as a multiple of an even one, the worst layer. */
   maxLoad: number;
   overCapacityShare: number;

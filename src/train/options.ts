@@ -3,6 +3,7 @@ import { z } from "zod";
 import { dataOptionsSchema } from "../data/options.ts";
 import { modelConfigSchema } from "../model/config.ts";
 import { initializations } from "../model/initialize.ts";
+import { recomputations } from "../model/transformer.ts";
 
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
@@ -99,6 +100,12 @@ export const trainOptionsSchema = z.strictObject({
     .enum(["bf16", "f32"])
     .default("bf16")
     .describe("type of activations and products; sums are always f32"),
+  recomputation: z
+    .enum(recomputations)
+    .default("none")
+    .describe(
+      "activations that are made again going backward: none, elementwise (what is cheap), or block (least memory, about a seventh slower); results do not depend on it",
+    ),
   threads: z.int().min(1).max(256).optional().describe("threads of the kernels; results do not depend on it"),
   evaluateEvery: z
     .int()

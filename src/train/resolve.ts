@@ -74,7 +74,7 @@ export function resolveTrainOptions(options: TrainOptions, config: ModelConfig):
 }
 
 /** What may be said anew each time a run goes on; results depend on none of it. */
-const freeOnResume = ["resume", "name", "runsFolder", "threads"];
+const freeOnResume = ["resume", "name", "runsFolder", "threads", "recomputation"];
 
 /** Every value with its dotted key; lists are values. */
 function leaves(options: object, prefix = ""): Map<string, unknown> {
@@ -104,7 +104,12 @@ export function resumedOptions(given: TrainOptions, stored: TrainOptions): Train
       "leave it out, or start a new run with --config",
     );
   }
-  return { ...stored, runsFolder: given.runsFolder, threads: given.threads ?? stored.threads };
+  return {
+    ...stored,
+    runsFolder: given.runsFolder,
+    threads: given.threads ?? stored.threads,
+    recomputation: given.recomputation === unsaid.get("recomputation") ? stored.recomputation : given.recomputation,
+  };
 }
 
 /** The options once the length is known: a fixed number of steps, and what follows from it. */

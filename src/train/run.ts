@@ -1,10 +1,8 @@
 /** A training run from its options to its model directory. It blocks its thread step by step: `train` puts it on a worker. */
 import fs from "node:fs";
-import path from "node:path";
 import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { fileError, makeFolder, removeStaleTemporaries, temporaryPath } from "../base/files.ts";
 import { BatchStream } from "../data/batches.ts";
 import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
 import type { PreparedData } from "../data/prepare.ts";
@@ -24,6 +22,13 @@ import {
 import { compactCount } from "./compact-count.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainingEvent } from "./events.ts";
+import {
+  memorySettingsOf,
+  memoryWarning,
+  peakProcessBytes,
+  predictTrainingMemory,
+  type TrainingMemory,
+} from "./memory.ts";
 import { modelCard } from "./model-card.ts";
 import { AdamW } from "./optimizer.ts";
 import { type TrainOptions, trainOptionsSchema } from "./options.ts";
@@ -32,6 +37,7 @@ import { type Budget, batchShape, budgetOf, resolveTrainOptions, resumedOptions,
 import { createRun, isNameFree, openRun, type RunDirectory, refuseTakenName, runPaths } from "./run-directory.ts";
 import { saveModel } from "./save-model.ts";
 import type { ScheduleSettings } from "./schedule.ts";
+import { makeStagingFolder, moveTokenizer } from "./staging.ts";
 import { stepEvent, stepMetrics } from "./step-metrics.ts";
 import { dataPositionOf, Trainer } from "./trainer.ts";
 
@@ -52,6 +58,9 @@ export type TrainResult = {
   seconds: number;
   /** In the steps alone. */
   tokensPerSecond: number;
+  /** The most memory that the process has held, what was predicted, and the part of it that is activations and scratch. */
+  peakMemoryBytes: number;
+  predictedMemoryBytes: number;
   peakArenaBytes: number;
 };
 
@@ -71,6 +80,7 @@ type Parts = {
   model: Transformer;
   optimizer: AdamW;
   peakFlops: number;
+  memory: TrainingMemory;
 };
 
 /**
@@ -92,7 +102,12 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   const data = await prepareTrainingData(resolved, tokenizer, tokenizerFolder, context);
   resources.defer(() => data.dataset.dispose());
 
-  const execution = resources.use(new Execution({ threads: resolved.threads ?? 1, computeType: resolved.computeType }));
+  const memorySettings = memorySettingsOf(resolved);
+  const memory = predictTrainingMemory(config, memorySettings);
+  const warning = memoryWarning(config, memorySettings, memory, process.availableMemory());
+  if (warning) context.onEvent?.({ type: "warning", message: warning });
+  const execution = resources.use(new Execution(memorySettings));
+  execution.arena.reserve(memory.arenaBytes);
   const model = resources.use(new Transformer(config));
   const optimizer = resources.use(new AdamW(model, resolved));
   const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
@@ -143,6 +158,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
     model,
     optimizer,
     peakFlops,
+    memory,
     tokenizerFolder: tokenizerFolderOf(runFolder),
   };
 
@@ -161,25 +177,6 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   }
   context.onEvent?.({ type: "note", message: describeRun(parts, trainer) });
   return await trainToTheEnd(parts, trainer, context);
-}
-
-/** A folder of this process for what is made before the run is; those that killed processes left behind go. */
-function makeStagingFolder(runsFolder: string): string {
-  const cacheFolder = path.join(runsFolder, ".cache");
-  makeFolder(cacheFolder);
-  removeStaleTemporaries(cacheFolder);
-  const staging = temporaryPath(path.join(cacheFolder, "run"));
-  makeFolder(staging);
-  return staging;
-}
-
-function moveTokenizer(staging: string, runFolder: string): void {
-  const target = tokenizerFolderOf(runFolder);
-  try {
-    fs.renameSync(tokenizerFolderOf(staging), target);
-  } catch (error) {
-    throw fileError(error, target, "write");
-  }
 }
 
 /** A run as it was asked for, before anything is made; `budget` is undefined when its length is known from before. */
@@ -242,6 +239,7 @@ function trainerSettings(options: TrainOptions, data: PreparedData) {
     },
     expertLearningRateRatio: options.expertLearningRateRatio ?? 1,
     maxGradientNorm: options.maxGradientNorm,
+    recomputation: options.recomputation,
     microBatches: batchShape(options).microBatches,
     seed: options.seed,
     maxSkippedSteps: options.maxSkippedSteps,
@@ -278,12 +276,13 @@ function measureStep(
   return times.slice(1).sort((a, b) => a - b)[Math.floor(measuredSteps / 4)]!;
 }
 
-function describeRun({ options, config, data, run }: Parts, trainer: Trainer): string {
+function describeRun({ options, config, data, run, memory }: Parts, trainer: Trainer): string {
   const { parameters } = account(config);
   return (
     `${trainer.step > 0 ? `resuming ${run.paths.path} at step ${trainer.step}` : run.paths.path}: ${compactCount(parameters.total)} parameters, ` +
     `${compactCount(parameters.activated)} activated; ${options.steps} steps of ${options.batchTokens} tokens from ${compactCount(data.dataset.tokens("train"))}; ` +
-    `experts learn at ${(options.expertLearningRateRatio ?? 1).toFixed(3)} of the dense rate`
+    `experts learn at ${(options.expertLearningRateRatio ?? 1).toFixed(3)} of the dense rate; ` +
+    `about ${(memory.totalBytes / 1e9).toFixed(2)} GB of memory`
   );
 }
 
@@ -292,7 +291,7 @@ async function trainToTheEnd(
   trainer: Trainer,
   context: CommandContext<TrainingEvent>,
 ): Promise<TrainResult> {
-  const { options, run, execution, model, heldOut } = parts;
+  const { options, run, execution, model, heldOut, memory } = parts;
   const started = performance.now();
   const tokensAtStart = trainer.tokens;
   let secondsInSteps = 0;
@@ -330,11 +329,14 @@ async function trainToTheEnd(
     secondsInSteps += seconds;
     const tokensPerSecond = options.batchTokens / seconds;
     const shareOfPeak = (tokensPerSecond * flopsPerToken) / parts.peakFlops;
-    run.appendMetrics(stepMetrics(report, { seconds, tokensPerSecond, shareOfPeak }));
+    const peakMemoryBytes = peakProcessBytes();
+    run.appendMetrics(stepMetrics(report, { seconds, tokensPerSecond, shareOfPeak, peakMemoryBytes }));
     const elapsed = (performance.now() - started) / 1000;
     const done = trainer.tokens - tokensAtStart;
     const secondsLeft = ((options.steps ?? 0) - trainer.step) * options.batchTokens * (elapsed / Math.max(done, 1));
-    context.onEvent?.(stepEvent(report, { steps: options.steps ?? 0, tokensPerSecond, shareOfPeak, secondsLeft }));
+    context.onEvent?.(
+      stepEvent(report, { steps: options.steps ?? 0, tokensPerSecond, shareOfPeak, peakMemoryBytes, secondsLeft }),
+    );
     if (!report.updated) {
       context.onEvent?.({
         type: "warning",
@@ -373,6 +375,8 @@ async function trainToTheEnd(
     skippedSteps: trainer.skippedSteps,
     seconds,
     tokensPerSecond: (trainer.tokens - tokensAtStart) / Math.max(secondsInSteps, 1e-9),
+    peakMemoryBytes: peakProcessBytes(),
+    predictedMemoryBytes: memory.totalBytes,
     peakArenaBytes: execution.arena.peakBytes,
   };
 }

@@ -17,7 +17,7 @@ function shareOf(layers: readonly LayerRouting[], key: "overCapacity" | "recycle
 
 export function stepMetrics(
   report: StepReport,
-  speed: { seconds: number; tokensPerSecond: number; shareOfPeak: number },
+  speed: { seconds: number; tokensPerSecond: number; shareOfPeak: number; peakMemoryBytes: number },
 ): MetricsRecord {
   const { step, layers, targets: _targets, ...numbers } = report;
   return {
@@ -33,7 +33,7 @@ export function stepMetrics(
 
 export function stepEvent(
   report: StepReport,
-  run: { steps: number; tokensPerSecond: number; shareOfPeak: number; secondsLeft: number },
+  run: Pick<TrainingStepEvent, "steps" | "tokensPerSecond" | "shareOfPeak" | "peakMemoryBytes" | "secondsLeft">,
 ): TrainingStepEvent {
   const { step, tokens, crossEntropy, gradientNorm, learningRate, layers } = report;
   return {

@@ -45,7 +45,14 @@ function setUp(position?: DataPosition, seed = 1) {
     {
       schedule: { peakLearningRate: 0.01, totalSteps: 10, warmupSteps: 2, annealingShare: 0.2, finalShare: 0.1 },
       routing: { mode: "recycle", capacityFactor: 1, balanceCoefficient: 0.01, zCoefficient: 0 },
-      ...{ expertLearningRateRatio: 0.5, maxGradientNorm: 1, microBatches: 2, seed: 5, maxSkippedSteps: 3 },
+      ...{
+        expertLearningRateRatio: 0.5,
+        maxGradientNorm: 1,
+        recomputation: "none",
+        microBatches: 2,
+        seed: 5,
+        maxSkippedSteps: 3,
+      },
       mixtures: { main: { plain: 0.8, best: 0.2 }, annealing: { plain: 0, best: 1 } },
     },
   );

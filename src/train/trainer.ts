@@ -1,7 +1,7 @@
 /** A run as a synchronous machine: `runStep` until done; between steps it can be measured, saved, and stopped. */
 import { RookeryError } from "../base/errors.ts";
 import type { BatchStream, DataPosition } from "../data/batches.ts";
-import type { Transformer } from "../model/transformer.ts";
+import type { Recomputation, Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CheckpointContents, OpenCheckpoint } from "./checkpoint.ts";
@@ -14,6 +14,7 @@ export type TrainerSettings = {
   routing: RoutingSettings;
   expertLearningRateRatio: number;
   maxGradientNorm: number;
+  recomputation: Recomputation;
   microBatches: number;
   seed: number;
   maxSkippedSteps: number;
@@ -76,7 +77,7 @@ export class Trainer {
   /** The next update. Call `checkProgress` when its report has been kept. */
   runStep(): StepReport {
     const { execution, model, optimizer, stream } = this.#parts;
-    const { schedule, routing, maxGradientNorm, seed, mixtures } = this.#settings;
+    const { schedule, routing, maxGradientNorm, recomputation, seed, mixtures } = this.#settings;
     const step = this.#step + 1;
     const mixture = phaseOf(step, schedule) === "annealing" ? mixtures.annealing : mixtures.main;
     if (mixture) stream.setMixture(mixture);
@@ -86,6 +87,7 @@ export class Trainer {
     const result = trainStep(execution, model, optimizer, batches, {
       routing,
       maxGradientNorm,
+      recomputation,
       rates,
       random: { seed, step },
     });

@@ -130,7 +130,7 @@ describe("rookery train", () => {
     const { stdout, stderr } = await succeed("train", ...tiny, ...words);
     assert.match(
       stdout,
-      /^1536 tokens in 12 steps, .*\nheld-out text: \d\.\d{4} bits per byte\nmodel: runs\/first\/model\n/,
+      /^1536 tokens in 12 steps, .*\nheld-out text: \d\.\d{4} bits per byte\nmemory: \S+ GB at most, \S+ GB predicted\nmodel: runs\/first\/model\n/,
     );
     assert.match(stdout, /next: rookery sample first --prompt/);
     assert.match(stderr, /^step 5: held-out text \d\.\d{4} bits per byte \(loss \d\.\d{4}\)$/m);
@@ -158,7 +158,14 @@ describe("rookery train", () => {
       Array.from({ length: 12 }, (_, index) => index + 1),
     );
     for (const record of steps) {
-      for (const key of ["crossEntropy", "gradientNorm", "tokensPerSecond", "shareOfPeak", "learningRate"]) {
+      for (const key of [
+        "crossEntropy",
+        "gradientNorm",
+        "tokensPerSecond",
+        "shareOfPeak",
+        "peakMemoryBytes",
+        "learningRate",
+      ]) {
         assert.ok((record[key] as number) > 0, `${key} of step ${record.step}`);
       }
       const layers = record.layers as { load: number[]; slots: number; recycled: number; dropped: number }[];

@@ -4,6 +4,8 @@ import { train } from "../../train/train.ts";
 import { defineCommand } from "../command.ts";
 import { modelName, showTraining, type TrainingOnlyEvent } from "../training-display.ts";
 
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+
 export const command = defineCommand({
   schema: trainOptionsSchema,
   alternatives: [["minutes", "tokens", "steps"]],
@@ -19,6 +21,7 @@ export const command = defineCommand({
     result.bitsPerByte === null
       ? "nothing was held out"
       : `held-out text: ${result.bitsPerByte.toFixed(4)} bits per byte`,
+    `memory: ${gigabytes(result.peakMemoryBytes)} at most, ${gigabytes(result.predictedMemoryBytes)} predicted`,
     `model: ${result.modelFolder}`,
     `next: rookery sample ${modelName(result)} --prompt "Once"`,
   ],

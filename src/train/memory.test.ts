@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dtypes } from "../../test/twins/support.ts";
+import { tinyConfig } from "../../test/twins/tiny.ts";
+import { liveMemory } from "../kernels/bindings/memory.ts";
+import { presets } from "../model/presets.ts";
+import { recomputations, Transformer } from "../model/transformer.ts";
+import { Execution } from "../tensor/execution.ts";
+import { peakProcessBytes, predictTrainingMemory } from "./memory.ts";
+import { accumulateGradients, type MicroBatch } from "./step.ts";
+
+function batchOf(rows: number, sequenceLength: number, vocabulary: number): MicroBatch {
+  const count = rows * sequenceLength;
+  const tokens = Int32Array.from({ length: count }, (_, i) => (i * 7919) % vocabulary);
+  return {
+    tokens,
+    targets: tokens.map((_, i) => (i * 104_729) % vocabulary),
+    positions: tokens.map((_, i) => i % sequenceLength),
+    sequences: Int32Array.from({ length: 2 * rows }, (_, i) => (i % 2 ? sequenceLength : (i / 2) * sequenceLength)),
+  };
+}
+
+const shapes = [
+  { change: {}, rows: 3, sequenceLength: 40 },
+  { change: { topK: 2, claShareFactor: 3, numSharedExperts: 0, useQkNorm: false }, rows: 1, sequenceLength: 200 },
+  { change: { hiddenSize: 96, vocabularySize: 3000, numHiddenLayers: 5 }, rows: 4, sequenceLength: 64 },
+];
+
+for (const { change, rows, sequenceLength } of shapes) {
+  for (const computeType of dtypes) {
+    test(`the arena that was predicted is the one that is seen: ${JSON.stringify(change)} in ${computeType}`, () => {
+      const config = { ...tinyConfig, maxPositionEmbeddings: 256, ...change };
+      for (const recomputation of recomputations) {
+        const before = liveMemory();
+        const settings = { rows, sequenceLength, computeType, threads: 2, recomputation };
+        const { arenaBytes } = predictTrainingMemory(config, settings);
+        assert.deepEqual(liveMemory(), before);
+
+        using execution = new Execution({ threads: 2, computeType });
+        using model = new Transformer(config);
+        model.initialize(1);
+        model.pack(execution.pool, computeType, "both");
+        execution.arena.reserve(arenaBytes);
+        const { bytes } = liveMemory();
+        const batch = batchOf(rows, sequenceLength, config.vocabularySize);
+        for (const step of [1, 2]) {
+          const routing = { mode: "recycle", capacityFactor: 1, balanceCoefficient: 0.01, zCoefficient: 0 } as const;
+          accumulateGradients(execution, model, [batch], routing, { seed: 1, step }, recomputation);
+        }
+        const seen = execution.arena.peakBytes;
+        assert.ok(Math.abs(arenaBytes / seen - 1) < 0.02, `${recomputation}: ${arenaBytes} predicted, ${seen} seen`);
+        assert.equal(execution.arena.heldBytes, arenaBytes, "nothing was added");
+        const gradients = [...model.parameters.values()].reduce((sum, { weight }) => sum + weight.byteLength, 0);
+        assert.equal(liveMemory().bytes, bytes + gradients + 2 * 4 * 256 * (config.headDim / 2));
+      }
+    });
+  }
+}
+
+test("hunyuan-large is predicted without making it", () => {
+  const before = liveMemory();
+  const settings = { rows: 1, sequenceLength: 4096, computeType: "bf16", threads: 2 } as const;
+  const [none, block] = (["none", "block"] as const).map((recomputation) =>
+    predictTrainingMemory(presets["hunyuan-large"], { ...settings, recomputation }),
+  );
+  assert.ok(none!.stateBytes > 6e12);
+  assert.ok(block!.arenaBytes < none!.arenaBytes / 10);
+  assert.equal(none!.totalBytes, none!.stateBytes + none!.arenaBytes + none!.runtimeBytes);
+  assert.deepEqual(liveMemory(), before);
+});
+
+test("the process has held some memory", () => {
+  assert.ok(peakProcessBytes() > 20e6);
+});
