@@ -32,11 +32,14 @@ typedef uint32_t u32_lanes __attribute__((vector_size(4 * LANES)));
 typedef uint16_t u16_lanes __attribute__((vector_size(2 * LANES)));
 typedef uint16_t bf16;
 
-INLINE f32_lanes splat(float x) {
-  f32_lanes v;
-  for (int i = 0; i < LANES; i++) v[i] = x;
-  return v;
-}
+/* Written out: GCC inserts the elements of a loop one by one. */
+#if LANES == 16
+INLINE f32_lanes splat(float x) { return (f32_lanes){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+#elif LANES == 8
+INLINE f32_lanes splat(float x) { return (f32_lanes){x, x, x, x, x, x, x, x}; }
+#else
+INLINE f32_lanes splat(float x) { return (f32_lanes){x, x, x, x}; }
+#endif
 INLINE f32_lanes load_f32(const float *p) { f32_lanes v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store_f32(float *p, f32_lanes v) { memcpy(p, &v, sizeof v); }
 
