@@ -47,3 +47,15 @@ export type Measured<Row> = { type: "measured"; row: Row };
 export type BenchContext<Row> = CommandContext<RookeryEvent | Measured<Row>> & {
   environment: Environment;
 };
+
+/** For benchmarks that go through a list of small works. */
+export const turnOptions = {
+  roundSeconds: z.number().positive().max(3600).default(0.15).describe("how long a turn takes"),
+  checkBits: z.boolean().default(true).describe("the results on 1 thread, on all, and on all again must be equal"),
+};
+
+/** What a list of works will take, in words. */
+export function listPlan(works: number, what: string, options: { rounds: number; roundSeconds: number }): string {
+  const seconds = works * (1.5 + options.rounds * 2 * (options.roundSeconds + 0.1));
+  return `plan: ${works} ${what}, each checked against f64, then ${options.rounds} rounds; about ${Math.ceil(seconds / 60)} min`;
+}

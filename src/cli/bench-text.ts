@@ -1,6 +1,7 @@
 /** Words that all benchmarks share: ratios, rates, and what is missing. */
 import type { Spread } from "../bench/statistics.ts";
-import { shortNumber } from "./text.ts";
+import type { Display } from "./progress.ts";
+import { formatBytes, shortNumber } from "./text.ts";
 
 export const benchFormat = "rookery-bench/1";
 
@@ -45,4 +46,56 @@ export function peakText({
 }) {
   const read = bytesPerSecond === null ? "" : `, ${bandwidthText(bytesPerSecond.median)} of reads`;
   return `${flopsText(flopsPerSecond.median)} from registers${read}`;
+}
+
+/** A row of a table that is printed while it is measured, so that its widths are fixed beforehand. */
+function fixedColumns(cells: readonly string[], widths: readonly number[]): string {
+  return cells
+    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    .join("  ")
+    .trimEnd();
+}
+
+/** Prints rows as they come, below a heading that waits for the first. */
+export function growingTable(
+  display: Display,
+  heading: readonly string[],
+  widths: readonly number[],
+): (row: readonly string[]) => void {
+  let isEmpty = true;
+  return (row) => {
+    if (isEmpty) display.print(fixedColumns(heading, widths));
+    isEmpty = false;
+    display.print(fixedColumns(row, widths));
+  };
+}
+
+export function bytesText(bytes: number | null): string {
+  return bytes === null ? "unknown" : formatBytes(bytes);
+}
+
+export function bitsText(sameBits: boolean | null): string {
+  return sameBits === null ? "not checked" : sameBits ? "yes: 1 thread, all, and all again" : "NO";
+}
+
+/** What closes every list of measured works. */
+export function summaryRows(result: {
+  level: string;
+  threads: number;
+  peer: { name: string; version: string } | { missing: string };
+  ratioToPeer: Spread | null;
+  shareOfPeak: Spread;
+  peak: { flopsPerSecond: Spread; bytesPerSecond: Spread | null };
+  peakMemoryBytes: { ours: number | null; peer: number | null };
+  sameBits: boolean | null;
+}): string[][] {
+  const { peer, peakMemoryBytes } = result;
+  return [
+    ["ours", `level ${result.level}, ${result.threads} threads`],
+    ["peer", "missing" in peer ? peer.missing : `${peer.name} ${peer.version}`],
+    ["ratio", `${ratioText(result.ratioToPeer)}, the geometric mean`],
+    ["share of peak", `${shareText(result.shareOfPeak)} of ${peakText(result.peak)}, the geometric mean`],
+    ["peak memory", `${bytesText(peakMemoryBytes.ours)}, the peer ${bytesText(peakMemoryBytes.peer)}`],
+    ["same bits", bitsText(result.sameBits)],
+  ];
 }

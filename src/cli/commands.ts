@@ -56,6 +56,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/tokenizer-decode.ts"),
   },
   {
+    name: "bench gemm",
+    summary: "matrix products of many shapes against PyTorch, and as a share of the machine's peak",
+    load: () => import("./commands/bench-gemm.ts"),
+  },
+  {
+    name: "bench attention",
+    summary: "attention forward and backward against PyTorch, and as a share of the machine's peak",
+    load: () => import("./commands/bench-attention.ts"),
+  },
+  {
     name: "bench train",
     summary: "a training step against PyTorch: speed, memory, share of the peak, time by kernel",
     load: () => import("./commands/bench-train.ts"),

@@ -103,8 +103,52 @@ test("bench train runs without a peer, at a level, as one JSON object", async ()
   assertSpread(result.tokensPerSecond.ours);
 });
 
+test("bench gemm has a row a shape and type, and one figure over all of them", async () => {
+  const shapes = [
+    "--shapes",
+    "32x40x48",
+    "33x40x48/3",
+    "gradient:32x40x48",
+    "--rounds",
+    "2",
+    "--round-seconds",
+    "0.01",
+  ];
+  const { code, stdout, stderr } = await rookery("bench", "gemm", ...shapes, "--threads", "2", "--peer", fakePeer);
+  assert.equal(code, 0, stderr);
+  const result = lastLine(stdout);
+  assert.equal(result.format, "rookery-bench/1");
+  assert.deepEqual([result.bench, result.threads, result.sameBits], ["gemm", 2, true]);
+  assert.equal(result.rows.length, 6);
+  for (const row of result.rows) {
+    for (const figure of [row.flopsPerSecond, row.ratioToPeer, row.shareOfPeak]) assertSpread(figure);
+    assert.ok(row.shareOfBandwidth > 0);
+    assert.equal(row.packingSeconds === null, row.work.operation === "gradient");
+  }
+  assertSpread(result.ratioToPeer);
+  assertSpread(result.shareOfPeak);
+  assert.equal(result.peakMemoryBytes.peer, 2 ** 40);
+  assert.match(stdout, /^cliffs /m);
+  assert.match(stderr, /32x40x48 +bf16/);
+});
+
+test("bench attention has forward and backward of each shape", async () => {
+  const shapes = ["--shapes", "2x16/2/1/8", "1x33/4/2/16", "--rounds", "1", "--round-seconds", "0.01", "--json"];
+  const { code, stdout, stderr } = await rookery("bench", "attention", ...shapes, "--peer", fakePeer);
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout);
+  assert.equal(result.rows.length, 2);
+  for (const row of result.rows) {
+    for (const pass of [row.forward, row.backward, row.both]) assertSpread(pass.ratioToPeer);
+  }
+  assertSpread(result.ratioToPeer);
+});
+
 test("a shape that cannot be built is one line", async () => {
   const { code, stderr } = await rookery("bench", "train", "--hidden", "30", "--heads", "4", "--peer", "none");
   assert.equal(code, 2);
   assert.equal(stderr, "rookery: --hidden 30 is no multiple of --heads 4; change one of them\n");
+  const product = await rookery("bench", "gemm", "--shapes", "3x4", "--peer", "none");
+  assert.equal(product.code, 2);
+  assert.match(product.stderr, /^rookery: --shapes has "3x4"; write MxKxN/);
 });

@@ -8,7 +8,16 @@ import {
   nameOfVariant,
   type PeerVariant,
 } from "../../bench/train.ts";
-import { benchFormat, millisecondsText, peakText, ratioText, shareText, tokensText } from "../bench-text.ts";
+import {
+  benchFormat,
+  bitsText,
+  bytesText,
+  millisecondsText,
+  peakText,
+  ratioText,
+  shareText,
+  tokensText,
+} from "../bench-text.ts";
 import { defineCommand } from "../command.ts";
 import { alignColumns, formatBytes, shortNumber } from "../text.ts";
 
@@ -20,11 +29,10 @@ function variantCells(variant: PeerVariant): string[] {
 
 function describe(result: BenchTrainResult): string[] {
   const { peer, tokensPerSecond, peakMemoryBytes, memoryRatio, profile, parameters, work } = result;
-  const bytes = (value: number | null) => (value === null ? "unknown" : formatBytes(value));
   const rows = [
     [
       "model",
-      `${shortNumber(parameters.total)} parameters, ${shortNumber(parameters.activated)} activated; ${work.batch} × ${work.sequenceLength} tokens a step, ${shortNumber(result.flopsPerStep)}FLOP`,
+      `${shortNumber(parameters.total)} parameters, ${shortNumber(parameters.activated)} activated; ${work.batch} × ${work.sequenceLength} tokens a step, ${(result.flopsPerStep / 1e9).toFixed(1)} GFLOP`,
     ],
     [
       "ours",
@@ -37,16 +45,12 @@ function describe(result: BenchTrainResult): string[] {
     ["share of peak", `${shareText(result.shareOfPeak)} of ${peakText(result.peak)}`],
     [
       "peak memory",
-      `${bytes(peakMemoryBytes.ours)}${peer && memoryRatio !== null ? `, ${(100 * memoryRatio).toFixed(0)}% of ${bytes(peakMemoryBytes.peer)} (${nameOfVariant(peer.leanest)})` : ""}`,
+      `${bytesText(peakMemoryBytes.ours)}${peer && memoryRatio !== null ? `, ${(100 * memoryRatio).toFixed(0)}% of ${bytesText(peakMemoryBytes.peer)} (${nameOfVariant(peer.leanest)})` : ""}`,
     ],
-    [
-      "same bits",
-      result.sameBits === null ? "not checked" : result.sameBits ? "yes: 1 thread, all, and all again" : "NO",
-    ],
+    ["same bits", bitsText(result.sameBits)],
   ];
   const share = (value: number) => `${(100 * value).toFixed(1)}%`;
   return [
-    ...(peer ? alignColumns(peer.variants.map(variantCells)) : []),
     ...alignColumns(rows),
     "",
     `time of a step: ${millisecondsText(profile.secondsPerStep)}`,
