@@ -198,5 +198,7 @@ ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t
 /* Multiplies from registers alone, `rounds` times on each of `threads` threads; scratch: 1 KiB a thread. FLOPs that is. */
 ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t threads);
 ROOKERY_API int32_t rookery_peak_run(uintptr_t pool, int32_t dtype, size_t rounds, int32_t threads, uintptr_t scratch);
+/* Reads `bytes` (whole MiB) of memory once, by all threads. scratch: 1,024 bytes a thread. */
+ROOKERY_API int32_t rookery_peak_read(uintptr_t pool, uintptr_t memory, size_t bytes, uintptr_t scratch);
 
 #endif
