@@ -1,8 +1,9 @@
 /*
- * What the two ways of computing attention (attention.c on vectors, attention_amx.c on tiles) share.
+ * What the two ways of computing attention (attention_vector.c, attention_amx_*.c) share.
  *
  * Both lay scores out transposed: rows of queries are the lanes of a vector and keys go down. A maximum, a sum or a
- * scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is a query with one of the query heads of the KV head: row r of a sequence is query r / group, head r % group of the
+ * scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is a query with
+ * one of the query heads of the KV head: row r of a sequence is query r / group, head r % group of the
  * group, so the heads of a group share keys and values and causality cuts their tile at nearly one place.
  */
 #ifndef ROOKERY_ATTENTION_H
@@ -27,10 +28,14 @@ typedef struct {
   const attention_sequence *sequences;
   size_t count, heads, kv_heads, group, head_dim;
   float scale;
-  int32_t *first_task;  /* [count] tasks of one KV head before a sequence; on the way back: padded keys before it */
+  int32_t *first_task;  /* [count] tasks of one KV head before a sequence; on the way back: pieces of this step */
+  int32_t *first_key;   /* [count] backward: padded keys before a sequence */
+  int32_t *first_tile;  /* [count] backward: tiles of dq of one KV head before a sequence */
+  size_t step;          /* backward: by how many chunks the queries of a piece stand behind its keys */
   char *thread_scratch; /* [threads, thread_bytes] */
   size_t thread_bytes;
-  char *shared_scratch; /* backward: sums of dk and dv of every task */
+  char *shared_scratch; /* backward: sums of dk and dv */
+  char *query_scratch;  /* backward: sums of dq, of sequences with more than one chunk */
 } attention;
 
 /* LANES rows of queries. Lanes past the last row hold zeros and stand at position -1. */
@@ -148,17 +153,71 @@ INLINE void row_statistics(const attention *a, const lane_tile *t, float *log2_s
   }
 }
 
+/*
+ * The way back goes by pieces: a chunk of queries against a chunk of keys, of one sequence and KV head. In a step the
+ * queries of all pieces stand equally many chunks behind their keys. So no two pieces of a step add to one sum, each sum
+ * is made in an order that threads do not change, and keys that no query of a chunk sees are not gone through.
+ */
+#define CHUNK 512 /* positions, from 0; a multiple of KEY_BLOCK */
+
+typedef struct {
+  const attention_sequence *sequence;
+  size_t number, kv_head;
+  size_t first_key, key_end, first_query, query_end;  /* counted in the sequence */
+  int starts_keys, ends_keys, starts_queries, ends_queries; /* whether it is the first or the last for their sums */
+  size_t query_tile; /* the first of its tiles among those of the sequence's dq */
+} backward_piece;
+
+static inline size_t larger_of(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t chunks_of(const attention_sequence *s) { return ((size_t)s->keys + CHUNK - 1) / CHUNK; }
+static inline size_t first_query_chunk(const attention_sequence *s) {
+  size_t chunks = chunks_of(s);
+  return chunks ? smaller_of((size_t)(s->keys - s->queries) / CHUNK, chunks - 1) : 0;
+}
+static inline size_t pieces_in_step(const attention_sequence *s, size_t step) {
+  size_t chunks = chunks_of(s), first = larger_of(first_query_chunk(s), step);
+  return chunks > first ? chunks - first : 0;
+}
+/* Room for the tiles of a sequence's dq, each chunk beginning with a tile of its own. */
+static inline size_t query_tiles(size_t queries, size_t group) { return queries * group / LANES + queries / CHUNK + 2; }
+
+static inline backward_piece piece_of_task(const attention *a, int32_t task) {
+  int32_t index = task / (int32_t)a->kv_heads;
+  size_t number = sequence_of_task(a->first_task, a->count, index);
+  const attention_sequence *s = a->sequences + number;
+  size_t first_chunk = first_query_chunk(s), before = (size_t)(s->keys - s->queries);
+  size_t chunk = larger_of(first_chunk, a->step) + (size_t)(index - a->first_task[number]), key_chunk = chunk - a->step;
+  backward_piece piece = {.sequence = s, .number = number, .kv_head = (size_t)task % a->kv_heads};
+  piece.first_key = key_chunk * CHUNK;
+  piece.key_end = smaller_of(piece.first_key + CHUNK, (size_t)s->keys);
+  piece.first_query = larger_of(chunk * CHUNK, before) - before;
+  piece.query_end = smaller_of((chunk + 1) * CHUNK, (size_t)s->keys) - before;
+  piece.starts_keys = chunk == larger_of(first_chunk, key_chunk);
+  piece.ends_keys = chunk == chunks_of(s) - 1;
+  piece.starts_queries = a->step == 0;
+  piece.ends_queries = key_chunk == 0;
+  piece.query_tile = piece.first_query * a->group / LANES + chunk - first_chunk;
+  return piece;
+}
+
+/* The sums of a piece's dq [tiles][stride][LANES] where other pieces add to them too. */
+static inline float *query_sums(const attention *a, const backward_piece *piece, size_t stride) {
+  size_t tiles = query_tiles((size_t)piece->sequence->queries, a->group);
+  size_t tile = (size_t)a->first_tile[piece->number] * a->kv_heads + piece->kv_head * tiles + piece->query_tile;
+  return (float *)a->query_scratch + tile * stride * LANES;
+}
+
 /* The part of the shared scratch that belongs to a sequence and KV head: `key_bytes` for each of its keys, padded. */
 static inline char *key_scratch(const attention *a, size_t number, size_t kv_head, size_t key_bytes) {
-  size_t before = (size_t)a->first_task[number], padded = round_up_to((size_t)a->sequences[number].keys, KEY_PADDING);
+  size_t before = (size_t)a->first_key[number], padded = round_up_to((size_t)a->sequences[number].keys, KEY_PADDING);
   return a->shared_scratch + (before * a->kv_heads + kv_head * padded) * key_bytes;
 }
 
-/* Rounds the sums f32 [keys][stride] of a KV head to dk or dv. */
-INLINE void store_key_sums(const attention *a, const attention_sequence *s, size_t kv_head, const float *sums,
-                           size_t stride, char *to, int is_bf16) {
-  for (size_t key = 0; key < (size_t)s->keys; key++) {
-    char *row = to + key_vector(a, s, kv_head, key) * a->head_dim * (is_bf16 ? 2 : 4);
+/* Rounds the sums f32 [keys of the sequence][stride] of a piece's keys to dk or dv. */
+INLINE void store_key_sums(const attention *a, const backward_piece *piece, const float *sums, size_t stride, char *to,
+                           int is_bf16) {
+  for (size_t key = piece->first_key; key < piece->key_end; key++) {
+    char *row = to + key_vector(a, piece->sequence, piece->kv_head, key) * a->head_dim * (is_bf16 ? 2 : 4);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
       f32_lanes x = load_f32(sums + key * stride + d);
       if (a->accumulate_kv) x += load_part(row, d, a->head_dim - d, is_bf16);
@@ -220,15 +279,19 @@ static inline void store_log_sum_exp(const attention *a, const lane_tile *t, f32
   for (size_t lane = 0; lane < t->lanes; lane++) a->log_sum_exp[t->vector[lane]] = value[lane];
 }
 
-/* ---- attention_amx.c ---- */
+/* ---- the two ways ---- */
 
+typedef struct {
+  size_t task_rows;      /* rows of a task forward */
+  size_t forward_bytes;  /* scratch of a thread */
+  size_t backward_bytes;
+  size_t key_bytes;      /* shared scratch of one padded key of one KV head on the way back */
+  size_t query_tile_bytes; /* and of one tile of dq */
+  rookery_task forward, backward;
+} attention_way;
+
+attention_way attention_vector_way(size_t head_dim);
 #define ATTENTION_AMX_MAX_HEAD_DIM 256
-size_t attention_amx_forward_thread_bytes(size_t head_dim);
-size_t attention_amx_backward_thread_bytes(size_t head_dim);
-/* Bytes of shared scratch that one padded key of one KV head takes on the way back. */
-size_t attention_amx_key_bytes(size_t head_dim);
-size_t attention_amx_task_rows(void);
-void attention_amx_forward_task(void *context, int32_t task, int32_t thread);
-void attention_amx_backward_task(void *context, int32_t task, int32_t thread);
+attention_way attention_amx_way(size_t head_dim);
 
 #endif

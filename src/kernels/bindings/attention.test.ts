@@ -125,6 +125,13 @@ const decode = [
   { queryRow: 1, queries: 3, keyRow: 140, keys: 70 },
   { queryRow: 4, queries: 0, keyRow: 135, keys: 0 },
 ];
+/** Chunks of the way back are 512 positions: here they begin within a chunk, or end in one, or have no queries. */
+const chunked = [
+  { queryRow: 0, queries: 700, keyRow: 0, keys: 1300 },
+  { queryRow: 700, queries: 0, keyRow: 1300, keys: 530 },
+  { queryRow: 700, queries: 1025, keyRow: 1830, keys: 1025 },
+  { queryRow: 1725, queries: 2, keyRow: 2855, keys: 512 },
+];
 const cases: [name: string, shape: AttentionShape][] = [
   ["one token", shapeOf(4, 2, 16, packed([1]))],
   ["several sequences, head of 64", shapeOf(4, 2, 64, packed([1, 3, 63, 64, 65, 130]))],
@@ -135,6 +142,7 @@ const cases: [name: string, shape: AttentionShape][] = [
   ["head of 256", shapeOf(2, 1, 256, packed([65]))],
   ["head of 272", shapeOf(2, 1, 272, packed([65]))],
   ["few queries, many keys", shapeOf(8, 2, 64, decode)],
+  ["several chunks", shapeOf(3, 1, 8, chunked)],
   ["few queries, odd head", shapeOf(5, 1, 24, decode)],
 ];
 
@@ -211,7 +219,7 @@ for (const dtype of dtypes) {
     }
 
     it("gives the same bits on any number of threads", () => {
-      const shape = shapeOf(4, 2, 64, packed([150, 3, 65]));
+      const shape = shapeOf(4, 2, 64, packed([150, 3, 65, 1600]));
       const inputs = inputsOf(shape, dtype);
       const dout = normals(inputs.q.length, 9, dtype);
       const zeros = { dq: inputs.q.map(() => 0), dk: inputs.k.map(() => 0), dv: inputs.v.map(() => 0) };

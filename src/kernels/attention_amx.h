@@ -1,0 +1,169 @@
+/*
+ * Attention in bf16 on AMX tiles. Each product is C [16 tall tiles][16 lanes] = A B, where B holds sixteen rows of queries
+ * as lanes with pairs of the summed dimension interleaved:
+ *   scores  [keys][lanes] = K  q^T      A: rows of K as they lie in memory     B: q, packed once a task
+ *   out     [dims][lanes] = V^T p^T     A: V transposed by blocks of keys      B: probabilities, as the softmax leaves them
+ *   dq      [dims][lanes] = K^T ds^T    A: K transposed once a sequence        B: gradients of the scores
+ *   dk, dv  [keys][dims]  = ds^T q      A: [keys][32 queries]                  B: 32 queries, interleaved by rows
+ */
+#ifndef ROOKERY_ATTENTION_AMX_H
+#define ROOKERY_ATTENTION_AMX_H
+
+#include "attention.h"
+
+#define TILE_BYTES 1024
+#define TILE_PAIRS 32 /* elements that one step of a product sums over */
+#define SCORE_FLOATS (KEY_BLOCK * LANES)
+
+INLINE size_t steps_of(size_t head_dim) { return (head_dim + 31) / 32; }
+INLINE size_t dim_tiles_of(size_t head_dim) { return (head_dim + 15) / 16; }
+
+INLINE void configure_tiles(void) {
+  struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
+  memset(&config, 0, sizeof config);
+  config.palette = 1;
+  for (int tile = 0; tile < 8; tile++) { config.column_bytes[tile] = 64; config.rows[tile] = 16; }
+  _tile_loadconfig(&config);
+}
+
+/* Gives a field of a room its place, `used` bytes behind `start`. */
+#define ROOM(field, bytes) room->field = (void *)(start + used); used += (bytes)
+
+/* Tiles of A follow each other by `tile` bytes for the next sixteen rows of C, by `step` for the next 32 summed. */
+typedef struct { const void *at; size_t tile, step, stride; } a_tiles;
+typedef struct { const void *at; size_t step; } b_tiles;
+
+#define A_TILE(number) ((const char *)a.at + (number) * a.tile + step * a.step)
+#define MULTIPLY(number, holder) _tile_loadd(holder, A_TILE(number), a.stride); _tile_dpbf16ps(number, holder, 4)
+
+/* C of 1 to 4 tiles (c_tile floats apart, rows c_stride floats apart) = or += A B. */
+INLINE void multiply(size_t tiles, a_tiles a, b_tiles b, size_t steps, float *c, size_t c_tile, size_t c_stride, int add) {
+  size_t stride = c_stride * sizeof(float);
+  __asm__ volatile("" ::: "memory"); /* tile loads do not tell the compiler that they read memory */
+  if (add) {
+    _tile_loadd(0, c, stride);
+    if (tiles > 1) _tile_loadd(1, c + c_tile, stride);
+    if (tiles > 2) _tile_loadd(2, c + 2 * c_tile, stride);
+    if (tiles > 3) _tile_loadd(3, c + 3 * c_tile, stride);
+  } else {
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+  }
+  for (size_t step = 0; step < steps; step++) {
+    _tile_loadd(4, (const char *)b.at + step * b.step, 64);
+    MULTIPLY(0, 5);
+    if (tiles > 1) { MULTIPLY(1, 6); }
+    if (tiles > 2) { MULTIPLY(2, 7); }
+    if (tiles > 3) { MULTIPLY(3, 5); }
+  }
+  _tile_stored(0, c, stride);
+  if (tiles > 1) _tile_stored(1, c + c_tile, stride);
+  if (tiles > 2) _tile_stored(2, c + 2 * c_tile, stride);
+  if (tiles > 3) _tile_stored(3, c + 3 * c_tile, stride);
+  __asm__ volatile("" ::: "memory");
+}
+
+/* ---- packing ---- */
+
+/* Scores are those of |scale|; a negative one flips the sign of q. A factor of 0 would turn -inf into NaN. */
+INLINE float score_factor(float scale) {
+  float factor = (scale < 0 ? -scale : scale) * LOG2_E;
+  return factor > 1e-37f ? factor : 1e-37f;
+}
+INLINE uint32_t score_sign(float scale) { return scale < 0 ? 0x80008000u : 0; }
+
+/* 32 bf16 from p on, of the `left` that there still are. */
+INLINE __m512i load_words(const bf16 *p, size_t left) {
+  if (left >= 32) return _mm512_loadu_si512(p);
+  return _mm512_maskz_loadu_epi16((__mmask32)((1u << left) - 1), p);
+}
+
+/* Two rows of 32 as pairs: {x0 y0 .. x15 y15} in `low`, the other sixteen in `high`. */
+typedef struct { __m512i low, high; } row_pairs;
+INLINE row_pairs interleave(__m512i x, __m512i y) {
+  __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4,
+                                 35, 3, 34, 2, 33, 1, 32, 0);
+  __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  return (row_pairs){_mm512_permutex2var_epi16(x, low, y), _mm512_permutex2var_epi16(x, high, y)};
+}
+
+/* Sixteen lanes of queries as B tiles [steps][16 pairs of dims][16 lanes]; `sign` is xored onto each element. */
+static inline void pack_lanes(const attention *a, const lane_tile *t, const char *from, uint32_t sign, char *to) {
+  for (size_t d = 0; d < a->head_dim; d += 32, to += TILE_BYTES) {
+    f32_lanes r[LANES];
+    for (size_t lane = 0; lane < LANES; lane++) {
+      __m512i x = _mm512_setzero_si512();
+      if (lane < t->lanes) {
+        const bf16 *row = (const bf16 *)from + t->vector[lane] * a->head_dim;
+        x = _mm512_xor_si512(load_words(row + d, a->head_dim - d), _mm512_set1_epi32((int)sign));
+      }
+      r[lane] = (f32_lanes)x;
+    }
+    transpose_lanes(r);
+    for (size_t i = 0; i < LANES; i++) store_f32((float *)to + i * LANES, r[i]);
+  }
+}
+
+/*
+ * Up to 32 keys (of K or V) transposed to A tiles, the one of dims 16 i .. 16 i + 15 at to + i * tile; zeros behind the n-th.
+ * Answers whether something is not finite.
+ */
+static inline int pack_transposed(const attention *a, const bf16 *from, size_t n, char *to, size_t tile) {
+  size_t dim_tiles = dim_tiles_of(a->head_dim), stride = a->kv_heads * a->head_dim;
+  __m512i exponent = _mm512_set1_epi16(0x7f80);
+  __mmask32 seen = 0;
+  for (size_t d = 0; d < a->head_dim; d += 32) {
+    f32_lanes low[LANES], high[LANES];
+    for (size_t pair = 0; pair < LANES; pair++) {
+      __m512i x[2];
+      for (size_t i = 0; i < 2; i++) {
+        x[i] = _mm512_setzero_si512();
+        if (2 * pair + i < n) x[i] = load_words(from + (2 * pair + i) * stride + d, a->head_dim - d);
+        seen |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x[i], exponent), exponent);
+      }
+      row_pairs pairs = interleave(x[0], x[1]);
+      low[pair] = (f32_lanes)pairs.low;
+      high[pair] = (f32_lanes)pairs.high;
+    }
+    char *at = to + d / 16 * tile;
+    transpose_lanes(low);
+    for (size_t i = 0; i < LANES; i++) store_f32((float *)at + i * LANES, low[i]);
+    if (d / 16 + 1 < dim_tiles) {
+      transpose_lanes(high);
+      for (size_t i = 0; i < LANES; i++) store_f32((float *)(at + tile) + i * LANES, high[i]);
+    }
+  }
+  return seen != 0;
+}
+
+/* A tiles of the keys from `first` on: as they lie, or, where a tile would reach past a row or the sequence, a copy. */
+static inline a_tiles key_tiles(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, size_t there,
+                         const char *from, char *copy) {
+  const bf16 *keys = (const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim;
+  size_t stride = a->kv_heads * a->head_dim, padded = round_up_to(there, 16), copy_stride = steps_of(a->head_dim) * 32;
+  if (a->head_dim % 32 == 0 && first + padded <= (size_t)s->keys) return (a_tiles){keys, 16 * stride * 2, 64, stride * 2};
+  for (size_t j = 0; j < padded; j++) {
+    for (size_t d = 0; d < a->head_dim; d += 32) {
+      __m512i x = j < there ? load_words(keys + j * stride + d, a->head_dim - d) : _mm512_setzero_si512();
+      _mm512_storeu_si512((bf16 *)copy + j * copy_stride + d, x);
+    }
+  }
+  return (a_tiles){copy, 16 * copy_stride * 2, 64, copy_stride * 2};
+}
+
+/* Two vectors of keys j and j + 1 as one row of pairs, rounded to bf16. */
+INLINE __m512i join_words(__m512i words) {
+  __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                                   19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, words);
+}
+INLINE __m512i round_two(f32_lanes first, f32_lanes second) {
+  return (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+
+/* ---- attention_amx_forward.c, attention_amx_backward.c ---- */
+
+extern const size_t attention_amx_task_rows;
+size_t attention_amx_forward_bytes(size_t head_dim);
+void attention_amx_forward_task(void *context, int32_t task, int32_t thread);
+
+#endif
