@@ -226,36 +226,6 @@ INLINE void store_key_sums(const attention *a, const backward_piece *piece, cons
   }
 }
 
-/* LANES vectors as a matrix, transposed in place. */
-INLINE void transpose_lanes(f32_lanes r[LANES]) {
-#if defined(__AVX512F__)
-  __m512 t[16], u[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps((__m512)r[i], (__m512)r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps((__m512)r[i], (__m512)r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    for (int h = 0; h < 2; h++) {
-      u[i + 2 * h] = (__m512)_mm512_unpacklo_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
-      u[i + 2 * h + 1] = (__m512)_mm512_unpackhi_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
-    }
-  }
-  for (int c = 0; c < 4; c++) {
-    __m512 even01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88), odd01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
-    __m512 even23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88), odd23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
-    r[c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0x88);
-    r[4 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0x88);
-    r[8 + c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0xdd);
-    r[12 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0xdd);
-  }
-#else
-  float from[LANES][LANES], to[LANES][LANES];
-  memcpy(from, r, sizeof from);
-  for (int i = 0; i < LANES; i++) for (int j = 0; j < LANES; j++) to[j][i] = from[i][j];
-  memcpy(r, to, sizeof to);
-#endif
-}
-
 /* to = (to +) lanes * scale, as rows again. */
 INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lanes, f32_lanes scale, char *to, int accumulate,
                         int is_bf16) {

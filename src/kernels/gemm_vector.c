@@ -1,45 +1,38 @@
-/* Rows times packed weights in f32 on the level's vectors. */
+/*
+ * Rows times packed weights in f32 on the level's vectors. A few rows at a time are copied (and widened) to a buffer that stays in the
+ * first cache while the panels of the task stream past from the second. The inner dimension goes by in chunks of fixed places.
+ */
 #include "gemm.h"
+#include "strips.h"
 
-/* sums [rows, 32] = a [rows, inner] b [inner, 32]; rows and a_bf16 are constants where this is inlined. */
-#if defined(__AVX512F__)
-#define ROWS_AT_ONCE 8
-#define VECTORS_AT_ONCE 2
-#else
-#define ROWS_AT_ONCE 2
-#define VECTORS_AT_ONCE 1
-#endif
-INLINE void vector_block(const char *a, int a_bf16, size_t inner, const float *b, size_t rows, float *sums) {
-  for (size_t half = 0; half < PANEL / LANES; half += VECTORS_AT_ONCE) {
-    f32_lanes acc[ROWS_AT_ONCE][VECTORS_AT_ONCE];
-    for (size_t r = 0; r < rows; r++) for (size_t v = 0; v < VECTORS_AT_ONCE; v++) acc[r][v] = splat(0);
-    for (size_t k = 0; k < inner; k++) {
-      f32_lanes column[VECTORS_AT_ONCE];
-      for (size_t v = 0; v < VECTORS_AT_ONCE; v++) column[v] = load_f32(b + k * PANEL + (half + v) * LANES);
-      for (size_t r = 0; r < rows; r++) {
-        float x = a_bf16 ? bf16_to_f32(((const bf16 *)a)[r * inner + k]) : ((const float *)a)[r * inner + k];
-        for (size_t v = 0; v < VECTORS_AT_ONCE; v++) acc[r][v] = vector_fma(splat(x), column[v], acc[r][v]);
-      }
-    }
-    for (size_t r = 0; r < rows; r++) for (size_t v = 0; v < VECTORS_AT_ONCE; v++) store_f32(sums + r * PANEL + (half + v) * LANES, acc[r][v]);
-  }
-}
+#define CHUNK 512
+#define ROW_STEP (CHUNK + 16) /* so that rows do not share the sets of a cache */
 
-static void vector_rows(const matmul_job *job, size_t row, size_t rows, size_t column, const float *b) {
-  float sums[ROWS_AT_ONCE * PANEL];
-  int is_bf16 = job->dtype == ROOKERY_BF16;
-  size_t element = is_bf16 ? sizeof(bf16) : sizeof(float);
-  for (size_t r = 0; r < rows;) {
-    const char *a = job->a + (row + r) * job->inner * element;
-    size_t step = rows - r >= ROWS_AT_ONCE ? ROWS_AT_ONCE : 1;
-    if (step == 1) is_bf16 ? vector_block(a, 1, job->inner, b, 1, sums) : vector_block(a, 0, job->inner, b, 1, sums);
-    else is_bf16 ? vector_block(a, 1, job->inner, b, ROWS_AT_ONCE, sums) : vector_block(a, 0, job->inner, b, ROWS_AT_ONCE, sums);
-    store_block(&job->target, sums, row + r, step, column);
-    r += step;
+INLINE void copy_rows(const char *a, size_t row_elements, size_t rows, size_t inner, float *to, int is_bf16) {
+  for (size_t r = 0; r < rows; r++) {
+    size_t k = 0, at = r * row_elements;
+    for (; k + LANES <= inner; k += LANES) store_f32(to + r * ROW_STEP + k, load_any(a, at + k, is_bf16));
+    if (k < inner) store_f32(to + r * ROW_STEP + k, load_any_tail(a, at + k, inner - k, is_bf16));
   }
 }
 
 void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
-  size_t bytes = panel_bytes(job->dtype, job->inner);
-  for (; panel < last; panel++) vector_rows(job, row, rows, panel * PANEL, (const float *)(b + panel * bytes));
+  _Alignas(64) float a[ROWS_AT_ONCE * ROW_STEP];
+  _Alignas(64) float sums[MOST_PANELS][ROWS_AT_ONCE * PANEL];
+  size_t inner = job->inner, bytes = panel_bytes(job->dtype, inner);
+  for (size_t r = 0; r < rows; r += ROWS_AT_ONCE) {
+    size_t count = smaller(rows - r, ROWS_AT_ONCE);
+    for (size_t k = 0; k < inner; k += CHUNK) {
+      size_t steps = smaller(inner - k, CHUNK);
+      if (job->dtype == ROOKERY_BF16) copy_rows(job->a + ((row + r) * inner + k) * sizeof(bf16), inner, count, steps, a, 1);
+      else copy_rows(job->a + ((row + r) * inner + k) * sizeof(float), inner, count, steps, a, 0);
+      for (size_t p = panel; p < last; p++) {
+        const float *strip = (const float *)(b + p * bytes) + k * STRIP;
+        for (size_t column = 0; column < PANEL; column += STRIP, strip += inner * STRIP) {
+          multiply_strip(a, ROW_STEP, 1, strip, steps, count, sums[p - panel] + column, PANEL, k > 0);
+        }
+        if (k + steps == inner) store_block(&job->target, sums[p - panel], row + r, count, p * PANEL);
+      }
+    }
+  }
 }

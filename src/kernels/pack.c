@@ -36,6 +36,38 @@ static void pack_tile_from_columns(const float *w, size_t row_stride, size_t col
 }
 #endif
 
+/* A strip from rows of W, which are its columns: blocks of LANES x LANES, transposed. */
+INLINE void pack_strip_from_rows(const float *w, size_t row_stride, size_t columns, size_t inner, float *strip, int rounds) {
+  for (size_t k = 0; k < inner; k += LANES) {
+    size_t left = inner - k;
+    for (size_t first = 0; first < STRIP; first += LANES) {
+      f32_lanes r[LANES];
+      for (size_t c = 0; c < LANES; c++) {
+        const float *from = w + (first + c) * row_stride + k;
+        r[c] = first + c >= columns ? splat(0) : left >= LANES ? load_f32(from) : load_f32_tail(from, left);
+      }
+      transpose_lanes(r);
+      for (size_t i = 0; i < smaller(left, LANES); i++) store_f32(strip + (k + i) * STRIP + first, rounds ? widen_bf16(narrow_bf16(r[i])) : r[i]);
+    }
+  }
+}
+
+/* A strip from columns of W, which are its columns. */
+INLINE void pack_strip_from_columns(const float *w, size_t row_stride, size_t columns, size_t inner, float *strip, int rounds) {
+  for (size_t k = 0; k < inner; k++) {
+    for (size_t c = 0; c < STRIP; c += LANES) {
+      const float *from = w + k * row_stride + c;
+      f32_lanes v = c >= columns ? splat(0) : columns - c >= LANES ? load_f32(from) : load_f32_tail(from, columns - c);
+      store_f32(strip + k * STRIP + c, rounds ? widen_bf16(narrow_bf16(v)) : v);
+    }
+  }
+}
+
+INLINE void pack_strip(const float *w, size_t row_stride, size_t columns, size_t inner, float *strip, int transpose, int rounds) {
+  if (transpose) pack_strip_from_columns(w, row_stride, columns, inner, strip, rounds);
+  else pack_strip_from_rows(w, row_stride, columns, inner, strip, rounds);
+}
+
 typedef struct { int32_t dtype, transpose; const float *weight; char *packed; size_t groups, out, in; } pack_job;
 
 static void pack_panel(void *context, int32_t task, int32_t thread) {
@@ -58,13 +90,12 @@ static void pack_panel(void *context, int32_t task, int32_t thread) {
     return;
   }
 #endif
-  float *out = (float *)to;
-  for (size_t k = 0; k < inner; k++) {
-    for (size_t c = 0; c < PANEL; c++) {
-      size_t column = first + c;
-      float value = column >= columns ? 0 : job->transpose ? w[k * job->in + column] : w[column * job->in + k];
-      out[k * PANEL + c] = job->dtype == ROOKERY_BF16 ? bf16_to_f32(f32_to_bf16(value)) : value;
-    }
+  for (size_t column = first; column < first + PANEL; column += STRIP) {
+    size_t left = column < columns ? columns - column : 0;
+    float *strip = (float *)to + (column - first) * inner;
+    const float *from = w + (left ? job->transpose ? column : column * job->in : 0);
+    if (job->dtype == ROOKERY_BF16) pack_strip(from, job->in, left, inner, strip, job->transpose, 1);
+    else pack_strip(from, job->in, left, inner, strip, job->transpose, 0);
   }
 }
 

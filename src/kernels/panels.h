@@ -2,7 +2,8 @@
  * Shared by the products: how a packed matrix lies, and where sums go.
  *
  * A weight is packed in panels of 32 columns. For bf16 on AMX a panel holds, for each 32 of the inner dimension, two B tiles
- * (16 pairs x 16 columns x 2 bf16); elsewhere it holds f32 rows of 32 columns, rounded to bf16 if that is the dtype.
+ * (16 pairs x 16 columns x 2 bf16); elsewhere it holds strips of columns, one after the other, each f32 [inner][STRIP], rounded to
+ * bf16 if that is the dtype.
  * Columns and inner dimension are padded with zeros, so kernels have no edge there.
  */
 #ifndef ROOKERY_PANELS_H
@@ -12,6 +13,21 @@
 #include "vector.h"
 
 #define PANEL 32
+
+/*
+ * ROWS_AT_ONCE x STRIP sums stay in registers while the inner dimension goes by, and enough registers remain for a row of the strip:
+ * 32 registers at avx512 and neon, 16 at avx2 and portable.
+ */
+#if LANES == 16
+#define ROWS_AT_ONCE 12
+#else
+#define ROWS_AT_ONCE 6
+#endif
+#if LANES == 4 && defined(__ARM_NEON)
+#define STRIP (4 * LANES)
+#else
+#define STRIP (2 * LANES)
+#endif
 
 INLINE int uses_tiles(int32_t dtype) {
 #ifdef ROOKERY_AMX

@@ -164,6 +164,57 @@ INLINE float vector_largest(f32_lanes v) {
   return m;
 }
 
+/* LANES vectors as a matrix, transposed in place. */
+INLINE void transpose_lanes(f32_lanes r[LANES]) {
+#if defined(__AVX512F__)
+  __m512 t[16], u[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps((__m512)r[i], (__m512)r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps((__m512)r[i], (__m512)r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int h = 0; h < 2; h++) {
+      u[i + 2 * h] = (__m512)_mm512_unpacklo_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
+      u[i + 2 * h + 1] = (__m512)_mm512_unpackhi_pd((__m512d)t[i + h], (__m512d)t[i + 2 + h]);
+    }
+  }
+  for (int c = 0; c < 4; c++) {
+    __m512 even01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88), odd01 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
+    __m512 even23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88), odd23 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
+    r[c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0x88);
+    r[4 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0x88);
+    r[8 + c] = (f32_lanes)_mm512_shuffle_f32x4(even01, even23, 0xdd);
+    r[12 + c] = (f32_lanes)_mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+  }
+#elif defined(__AVX2__)
+  __m256 t[8], u[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps((__m256)r[i], (__m256)r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps((__m256)r[i], (__m256)r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int h = 0; h < 2; h++) {
+      u[i + 2 * h] = (__m256)_mm256_unpacklo_pd((__m256d)t[i + h], (__m256d)t[i + 2 + h]);
+      u[i + 2 * h + 1] = (__m256)_mm256_unpackhi_pd((__m256d)t[i + h], (__m256d)t[i + 2 + h]);
+    }
+  }
+  for (int c = 0; c < 4; c++) {
+    r[c] = (f32_lanes)_mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
+    r[4 + c] = (f32_lanes)_mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
+  }
+#elif defined(__SSE2__)
+  __m128 t0 = _mm_unpacklo_ps((__m128)r[0], (__m128)r[1]), t1 = _mm_unpackhi_ps((__m128)r[0], (__m128)r[1]);
+  __m128 t2 = _mm_unpacklo_ps((__m128)r[2], (__m128)r[3]), t3 = _mm_unpackhi_ps((__m128)r[2], (__m128)r[3]);
+  r[0] = (f32_lanes)_mm_movelh_ps(t0, t2); r[1] = (f32_lanes)_mm_movehl_ps(t2, t0);
+  r[2] = (f32_lanes)_mm_movelh_ps(t1, t3); r[3] = (f32_lanes)_mm_movehl_ps(t3, t1);
+#else
+  float from[LANES][LANES], to[LANES][LANES];
+  memcpy(from, r, sizeof from);
+  for (int i = 0; i < LANES; i++) for (int j = 0; j < LANES; j++) to[j][i] = from[i][j];
+  memcpy(r, to, sizeof to);
+#endif
+}
+
 /* 1 / sqrt(x) for x > 0, correctly rounded square root then division. */
 INLINE float rsqrt_f32(float x) {
 #if defined(__SSE__) || defined(__x86_64__)

@@ -2,13 +2,11 @@
 #include "weight_gradient.h"
 #include "threads.h"
 
-#define OUT_BLOCK 64
-
 static void gradient_block(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const gradient_job *job = context;
-  size_t group = (size_t)task / job->out_blocks, row = (size_t)task % job->out_blocks * OUT_BLOCK;
-  size_t last = smaller(row + OUT_BLOCK, job->out);
+  size_t group = (size_t)task / job->out_blocks, row = (size_t)task % job->out_blocks * GRADIENT_OUT_BLOCK;
+  size_t last = smaller(row + GRADIENT_OUT_BLOCK, job->out);
 #ifdef ROOKERY_AMX
   if (uses_tiles(job->dtype)) { gradient_tile_rows(job, group, row, last); return; }
 #endif
@@ -25,7 +23,7 @@ ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintp
                                             size_t out, size_t in, size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t scratch) {
   if (!dy || !x || !weight_gradient || !out || !in || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
   if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || (uses_tiles(dtype) && (!scratch || scratch % 64))) return ROOKERY_BAD_ARGUMENT;
-  gradient_job job = {dtype, accumulate, (const char *)dy, (const char *)x, (float *)weight_gradient, out, in, groups, ceil_div(out, OUT_BLOCK), 0, {0, (int32_t)rows}, 0, 0};
+  gradient_job job = {dtype, accumulate, (const char *)dy, (const char *)x, (float *)weight_gradient, out, in, groups, ceil_div(out, GRADIENT_OUT_BLOCK), 0, {0, (int32_t)rows}, 0, 0};
   job.offsets = offsets ? (const int32_t *)offsets : job.all_rows;
   if (!offsets_are_sound(job.offsets, groups, rows)) return ROOKERY_BAD_ARGUMENT;
 #ifdef ROOKERY_AMX

@@ -4,6 +4,8 @@
 
 #include "panels.h"
 
+#define GRADIENT_OUT_BLOCK 64 /* rows of a gradient that one task makes */
+
 typedef struct {
   int32_t dtype, accumulate;
   const char *dy, *x;
