@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 1
+#define ROOKERY_ABI_VERSION 2
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -183,13 +183,14 @@ ROOKERY_API size_t rookery_sum_of_squares_scratch_bytes(size_t count);
 ROOKERY_API int32_t rookery_sum_of_squares(uintptr_t pool, uintptr_t values, size_t count, uintptr_t result,
                                            int32_t accumulate, uintptr_t scratch);
 /*
- * One pass of AdamW with decoupled decay (Loshchilov and Hutter): g = gradient * gradient_scale; m, v, weight f32 [count] in place.
+ * One pass of AdamW with decoupled decay (Loshchilov and Hutter): g = gradient * gradient_scale; v, weight f32 [count],
+ * m m_dtype [count] (rounded to nearest even after it was used) in place.
  * bias_correction1 = 1 - beta1^step, bias_correction2 = 1 - beta2^step.
  * weight -= learning_rate * (m / bias_correction1 / (sqrt(v / bias_correction2) + eps) + decay * weight)
  */
-ROOKERY_API int32_t rookery_adamw(uintptr_t pool, uintptr_t weight, uintptr_t gradient, uintptr_t m, uintptr_t v,
-                                  size_t count, float learning_rate, float beta1, float beta2, float eps, float decay,
-                                  float bias_correction1, float bias_correction2, float gradient_scale);
+ROOKERY_API int32_t rookery_adamw(uintptr_t pool, uintptr_t weight, uintptr_t gradient, int32_t m_dtype, uintptr_t m,
+                                  uintptr_t v, size_t count, float learning_rate, float beta1, float beta2, float eps,
+                                  float decay, float bias_correction1, float bias_correction2, float gradient_scale);
 /* destination[i] (+)= source[i] * scale, each of its dtype. */
 ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t source, int32_t destination_dtype,
                                  uintptr_t destination, size_t count, float scale, int32_t accumulate);

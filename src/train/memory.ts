@@ -25,12 +25,13 @@ export type TrainingMemorySettings = {
   computeType: ComputeType;
   threads: number;
   recomputation: Recomputation;
+  firstMomentType?: ComputeType;
 };
 
 /** Those of a run whose options are resolved. */
 export function memorySettingsOf(options: TrainOptions): TrainingMemorySettings {
-  const { sequenceLength, computeType, recomputation, threads = 1 } = options;
-  return { rows: batchShape(options).rows, sequenceLength, computeType, recomputation, threads };
+  const { sequenceLength, computeType, recomputation, firstMomentType, threads = 1 } = options;
+  return { rows: batchShape(options).rows, sequenceLength, computeType, recomputation, firstMomentType, threads };
 }
 
 /** Measured on Linux x64: two threads of JavaScript, a tokenizer, the data that is being read. */
@@ -42,7 +43,9 @@ const runtimeBytes = 200e6;
  * @throws RookeryError NO_COMPILER if the kernels cannot be built.
  */
 export function predictTrainingMemory(config: ModelConfig, settings: TrainingMemorySettings): TrainingMemory {
-  const stateBytes = account(config).memory.trainingStateBytes;
+  const { memory, parameters } = account(config);
+  const savedBytes = settings.firstMomentType === "bf16" ? 2 * parameters.total : 0;
+  const stateBytes = memory.trainingStateBytes - savedBytes;
   const arenaBytes = planStep(config, settings);
   return { stateBytes, arenaBytes, runtimeBytes, totalBytes: stateBytes + arenaBytes + runtimeBytes };
 }
@@ -75,6 +78,7 @@ export function memoryWarning(
   if (rest(needed) <= availableBytes) return undefined;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   const mends = ["lower --micro-batch-tokens"];
+  if (settings.firstMomentType !== "bf16") mends.push("take --first-moment-type bf16");
   if (settings.recomputation !== "block") {
     const block = predictTrainingMemory(config, { ...settings, recomputation: "block" });
     if (rest(block) < rest(needed)) mends.push(`with --recomputation block it needs ${gigabytes(rest(block))}`);

@@ -6,17 +6,18 @@ import { bitsOf, tinyConfig } from "../../test/twins/tiny.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
 import { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
+import type { ComputeType } from "../tensor/tensor.ts";
 import { AdamW } from "./optimizer.ts";
 
 const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
 const config = { ...tinyConfig, numHiddenLayers: 2, tieWordEmbeddings: false };
 
-function setUp() {
+function setUp(firstMomentType: ComputeType = "f32") {
   const stack = new DisposableStack();
   const model = stack.use(new Transformer(config));
   model.initialize(1);
   const execution = stack.use(new Execution({ threads: 2, computeType: "f32" }));
-  const optimizer = stack.use(new AdamW(model, settings));
+  const optimizer = stack.use(new AdamW(model, { ...settings, firstMomentType }));
   return { model, execution, optimizer, [Symbol.dispose]: () => stack.dispose() };
 }
 
@@ -107,6 +108,27 @@ test("the gradient norm is that of all gradients together, and not finite if one
     gradient.setFloats(gradient.toFloat32Array().fill(bad, 7, 8));
     assert.equal(Number.isFinite(optimizer.gradientNorm(execution)), false, String(bad));
   }
+});
+
+test("a first moment in bf16 takes half the memory, and moves weights nearly as f32 does", () => {
+  const moved = (type: ComputeType) => {
+    const before = liveMemory().bytes;
+    using all = setUp(type);
+    const { model, execution, optimizer } = all;
+    const [start, bytes] = [weights(model), liveMemory().bytes - before];
+    for (const step of [1, 2, 3, 4]) {
+      fillGradients(model, step);
+      optimizer.update(execution, { learningRate: 0.01, expertLearningRate: 0.01, gradientScale: 1 });
+    }
+    return {
+      bytes,
+      moved: [...weights(model)].flatMap(([name, now]) => [...now].map((x, i) => x - start.get(name)![i]!)),
+    };
+  };
+  const [f32, bf16] = [moved("f32"), moved("bf16")];
+  assert.equal(f32.bytes - bf16.bytes, 2 * f32.moved.length);
+  const error = relativeError(bf16.moved, f32.moved);
+  assert.ok(error > 1e-5 && error < 3e-3, `${error}`);
 });
 
 test("an optimizer restored from its state tensors and steps goes on to the bit", () => {

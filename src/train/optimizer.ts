@@ -4,9 +4,16 @@ import type { ParameterRole } from "../model/parameters.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { type ComputeType, Tensor } from "../tensor/tensor.ts";
 
-export type AdamWSettings = { beta1: number; beta2: number; epsilon: number; weightDecay: number };
+export type AdamWSettings = {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** What the first moment is kept in; bf16 is rounded to nearest even. The second is f32: its steps are too small for bf16. */
+  firstMomentType?: ComputeType;
+};
 
 type State = { parameter: Parameter; role: ParameterRole; m: Tensor; v: Tensor; dispose: () => void };
 
@@ -17,8 +24,9 @@ export class AdamW implements Disposable {
 
   constructor(model: Transformer, settings: AdamWSettings) {
     this.#settings = settings;
+    const { firstMomentType = "f32" } = settings;
     this.#states = model.descriptions.map(({ name, role, shape }) => {
-      const m = Tensor.persistent("f32", shape);
+      const m = Tensor.persistent(firstMomentType, shape);
       const v = Tensor.persistent("f32", shape);
       const dispose = () => {
         m.memory[Symbol.dispose]();
@@ -90,6 +98,7 @@ export class AdamW implements Disposable {
         pool: execution.pool,
         weight: parameter.weight,
         gradient: parameter.gradient,
+        mDtype: m.dtypeCode,
         m,
         v,
         count: parameter.weight.elements,

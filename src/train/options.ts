@@ -81,6 +81,10 @@ export const trainOptionsSchema = z.strictObject({
   weightDecay: z.number().min(0).max(10).default(0.1).describe("AdamW's decoupled decay; norms have none"),
   beta1: z.number().min(0).max(0.9999).default(0.9).describe("AdamW's decay of the first moment"),
   beta2: z.number().min(0).max(0.99999).default(0.95).describe("AdamW's decay of the second moment"),
+  firstMomentType: z
+    .enum(["f32", "bf16"])
+    .default("f32")
+    .describe("type of AdamW's first moment; bf16 saves two bytes a parameter, rounded to nearest even"),
   epsilon: positive.max(1).default(1e-8).describe("AdamW's epsilon"),
   maxGradientNorm: positive.default(1).describe("the gradient is scaled down to this norm"),
   routing: z

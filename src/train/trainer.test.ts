@@ -3,12 +3,14 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import { dtypes } from "../../test/twins/support.ts";
 import { bitsOf, packedBatch, tinyConfig } from "../../test/twins/tiny.ts";
 import { BatchStream, type DataPosition } from "../data/batches.ts";
 import { Shard, ShardWriter } from "../data/shard.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
 import { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
+import type { ComputeType } from "../tensor/tensor.ts";
 import { openCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { AdamW } from "./optimizer.ts";
 import { dataPositionOf, type StepReport, Trainer } from "./trainer.ts";
@@ -30,13 +32,13 @@ after(() => {
 });
 
 /** Ten steps, the last two of them annealing on another mixture. */
-function setUp(position?: DataPosition, seed = 1) {
+function setUp(position?: DataPosition, seed = 1, firstMomentType: ComputeType = "f32") {
   const stack = new DisposableStack();
   const model = stack.use(new Transformer(tinyConfig));
   model.initialize(seed);
   const execution = stack.use(new Execution({ threads: 1, computeType: "bf16" }));
   model.pack(execution.pool, "bf16", "both");
-  const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
+  const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, firstMomentType };
   const optimizer = stack.use(new AdamW(model, settings));
   const sources = Object.entries(shards).map(([name, shard]) => ({ name, shard }));
   const stream = new BatchStream({ sources, rows: 2, sequenceLength: 16, seed: 3, position });
@@ -72,27 +74,28 @@ const runTo = (trainer: Trainer, step: number): StepReport[] => {
   return reports;
 };
 
-test("a trainer that went back to a checkpoint goes on to the same bits, with the same numbers", () => {
-  using whole = setUp();
-  const reports = runTo(whole.trainer, 10);
-  assert.equal(whole.trainer.isDone, true);
-  assert.equal(whole.trainer.tokens, 10 * 64);
-  for (const step of [1, 5, 8]) {
-    const checkpoints = path.join(folder, `checkpoints-${step}`);
-    {
-      using first = setUp();
-      runTo(first.trainer, step);
-      saveCheckpoint(checkpoints, first.trainer.checkpoint(), 1);
+for (const moment of dtypes)
+  test(`a trainer that went back to a checkpoint goes on to the same bits, first moment in ${moment}`, () => {
+    using whole = setUp(undefined, 1, moment);
+    const reports = runTo(whole.trainer, 10);
+    assert.equal(whole.trainer.isDone, true);
+    assert.equal(whole.trainer.tokens, 10 * 64);
+    for (const step of [1, 5, 8]) {
+      const checkpoints = path.join(folder, `checkpoints-${moment}-${step}`);
+      {
+        using first = setUp(undefined, 1, moment);
+        runTo(first.trainer, step);
+        saveCheckpoint(checkpoints, first.trainer.checkpoint(), 1);
+      }
+      using checkpoint = openCheckpoint(path.join(checkpoints, `step-${step}`));
+      // other weights than those of the run, so that what is not restored shows
+      using second = setUp(dataPositionOf(checkpoint), 99, moment);
+      second.trainer.restore(checkpoint);
+      assert.deepEqual([second.trainer.step, second.trainer.tokens], [step, step * 64]);
+      assert.equal(JSON.stringify(runTo(second.trainer, 10)), JSON.stringify(reports.slice(step)));
+      assert.equal(second.state(), whole.state(), `from step ${step}`);
     }
-    using checkpoint = openCheckpoint(path.join(checkpoints, `step-${step}`));
-    // other weights than those of the run, so that what is not restored shows
-    using second = setUp(dataPositionOf(checkpoint), 99);
-    second.trainer.restore(checkpoint);
-    assert.deepEqual([second.trainer.step, second.trainer.tokens], [step, step * 64]);
-    assert.equal(JSON.stringify(runTo(second.trainer, 10)), JSON.stringify(reports.slice(step)));
-    assert.equal(second.state(), whole.state(), `from step ${step}`);
-  }
-});
+  });
 
 test("saving disturbs nothing", () => {
   using plain = setUp();

@@ -142,7 +142,12 @@ export class Trainer {
 }
 
 function toWrite(name: string, tensor: Tensor) {
-  return { name, dtype: "F32" as const, shape: tensor.shape, bytes: pieces(tensor) };
+  return {
+    name,
+    dtype: tensor.dtype === "bf16" ? ("BF16" as const) : ("F32" as const),
+    shape: tensor.shape,
+    bytes: pieces(tensor),
+  };
 }
 
 /** The bytes a few leading rows at a time, so that no large tensor is there twice. */

@@ -6,7 +6,19 @@ import type { Tensor } from "../tensor.ts";
 import { add } from "./linear.ts";
 import { addWeightGradient, product } from "./product.ts";
 
-const logitsBytesPerChunk = 8 << 20;
+const logitsBytesPerChunk = 4 << 20;
+const cachedGradientBytes = 8 << 20;
+const leastRowsPastCache = 512;
+
+/**
+ * Rows of logits that are there at once. Each chunk goes through the whole gradient of the head: where that no longer stays
+ * in a cache, it takes more rows to make up for it.
+ */
+function rowsPerChunk(rows: number, { out: vocabulary, weight }: Parameter): number {
+  const byMemory = Math.floor(logitsBytesPerChunk / (4 * vocabulary * 32)) * 32;
+  const least = weight.byteLength > cachedGradientBytes ? leastRowsPastCache : 32;
+  return Math.min(rows, Math.max(least, byMemory));
+}
 
 /**
  * Cross-entropy of x Wᵀ against the next tokens, in chunks of rows. x [rows, hidden], W [vocabulary, hidden], targets int32
@@ -25,7 +37,7 @@ export function linearCrossEntropy(
   const vocabulary = weight.out;
   const rows = x.size(0);
   const losses = arena.tensor("f32", rows);
-  const chunkRows = Math.min(rows, Math.max(32, Math.floor(logitsBytesPerChunk / (4 * vocabulary * 32)) * 32));
+  const chunkRows = rowsPerChunk(rows, weight);
   using logits = arena.borrow("f32", chunkRows, vocabulary);
   using dlogits = tape ? arena.borrow(x.dtype, chunkRows, vocabulary) : undefined;
   const dx = tape ? arena.borrow(x.dtype, rows, weight.in) : undefined;
