@@ -18,28 +18,34 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const cha
   _Alignas(64) float sums[2][PANEL * PANEL];
   _Alignas(64) float partial[MOST_PANELS][PANEL * PANEL];
   size_t inner = job->inner, all_steps = ceil_div(inner, 32), bytes = panel_bytes(job->dtype, inner), configured = 0, turn = 0;
-  finished_block finished = {0, 0, 0, 0, 0};
+  size_t coming_a_panel = ceil_div(32, last - panel);
+  const bf16 *a = (const bf16 *)job->a + row * inner;
+  finished_block finished = {&job->target, 0, 0, 0, 0};
   for (size_t r = 0; r < rows; r += 32) {
     size_t count = smaller(rows - r, 32);
     if (count != configured) { configure_tiles(count); configured = count; }
     for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
       size_t steps = smaller(all_steps - step, CHUNK_STEPS), k = step * 32;
-      copy_rows_as_tiles((const bf16 *)job->a + (row + r) * inner + k, inner, count, smaller(inner - k, steps * 32), tiles);
+      copy_rows_as_tiles(a + r * inner + k, inner, count, smaller(inner - k, steps * 32), tiles);
       int is_last = step + steps == all_steps;
+      /* the chunk after this one: further along the same rows, or the start of the next */
+      const bf16 *next = is_last ? a + (r + 32) * inner : a + r * inner + k + steps * 32;
+      size_t next_rows = is_last ? smaller(rows - r - count, 32) : count;
       for (size_t p = panel; p < last; p++) {
         const bf16 *from = (const bf16 *)(b + p * bytes) + step * 1024;
         const float *before = step ? partial[p - panel] : 0;
         float *to = is_last ? sums[turn] : partial[p - panel];
-        if (count > 16) multiply_chunk(&job->target, tiles, from, steps, 1, before, to, &finished);
-        else multiply_chunk(&job->target, tiles, from, steps, 0, before, to, &finished);
-        if (is_last) {
-          finished = (finished_block){to, row + r, count, p * PANEL, 0};
-          turn ^= 1;
-        }
+        size_t first = smaller((p - panel) * coming_a_panel, next_rows);
+        coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16)};
+        if (count > 16) multiply_chunk(tiles, from, steps, 1, before, to, &finished, coming);
+        else multiply_chunk(tiles, from, steps, 0, before, to, &finished, coming);
+        if (!is_last) continue;
+        finished = (finished_block){&job->target, to, row + r, p * PANEL, count};
+        turn ^= 1;
       }
     }
   }
-  store_next_rows(&job->target, &finished, PANEL);
+  store_rest(&finished);
   _tile_release();
 }
 #endif

@@ -53,35 +53,51 @@ INLINE __m512i zip_words(__m512i even, __m512i odd) {
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-/* A block of finished sums [rows, 32] on its way to c. */
-typedef struct { const float *sums; size_t row, rows, column, stored; } finished_block;
+/* A block of finished sums [rows, 32] on its way to c, row by row. */
+typedef struct {
+  const sums_target *target;
+  const float *sums;
+  size_t row, column, left; /* what is next, and how many rows are left */
+} finished_block;
 
-/* Stores the next `count` rows of a finished block. */
-INLINE void store_next_rows(const sums_target *target, finished_block *block, size_t count) {
-  size_t last = smaller(block->stored + count, block->rows);
-  if (target->dtype != ROOKERY_BF16 || block->column + PANEL > target->columns) {
-    store_block(target, block->sums + block->stored * PANEL, block->row + block->stored, last - block->stored, block->column);
-    block->stored = last;
-    return;
-  }
-  for (; block->stored < last; block->stored++) {
-    size_t at = (block->row + block->stored) * target->columns + block->column;
-    const float *sums = block->sums + block->stored * PANEL;
-    f32_lanes low = load_f32(sums), high = load_f32(sums + LANES);
-    if (target->addend) {
-      low += load_bf16((const bf16 *)target->addend + at);
-      high += load_bf16((const bf16 *)target->addend + at + LANES);
-    }
-    _mm512_storeu_si512((bf16 *)target->c + at, narrow32((__m512)low, (__m512)high));
-  }
+INLINE void store_rest(finished_block *block) {
+  if (block->left) store_block(block->target, block->sums, block->row, block->left, block->column);
+  block->left = 0;
 }
 
+/* Where the next row of a block of whole panels of bf16 lies and goes: most blocks are such, and take this short way. */
+typedef struct { const float *sums; bf16 *c; const bf16 *addend; size_t columns, left; } row_cursor;
+
+INLINE row_cursor first_row(const finished_block *block) {
+  const sums_target *target = block->target;
+  size_t at = block->row * target->columns + block->column;
+  int is_short = target->dtype == ROOKERY_BF16 && block->column + PANEL <= target->columns;
+  return (row_cursor){block->sums, (bf16 *)target->c + at, target->addend ? (const bf16 *)target->addend + at : 0, target->columns, is_short ? block->left : 0};
+}
+
+INLINE void store_next_row(row_cursor *row) {
+  if (!row->left) return;
+  f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
+  if (row->addend) {
+    low += load_bf16(row->addend);
+    high += load_bf16(row->addend + LANES);
+    row->addend += row->columns;
+  }
+  _mm512_storeu_si512(row->c, narrow32((__m512)low, (__m512)high));
+  row->sums += PANEL;
+  row->c += row->columns;
+  row->left--;
+}
+
+/* Rows that are read after this chunk, `rows` of them, one line of each a step. */
+typedef struct { const char *at; size_t rows, stride; } coming_rows;
+
 /*
- * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a few rows a step: the
- * tile unit and the vector units have different work then.
+ * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a row after each product: the
+ * tile unit and the vector units have different work then. What is on the side must stay small: the front end has 64 cycles a step.
  */
-INLINE void multiply_chunk(const sums_target *target, const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums,
-                           finished_block *finished) {
+INLINE void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums, finished_block *finished,
+                           coming_rows coming) {
   if (before) {
     _tile_loadd(0, before, 128); _tile_loadd(1, before + 16, 128);
     if (lower) { _tile_loadd(2, before + 512, 128); _tile_loadd(3, before + 528, 128); }
@@ -89,20 +105,26 @@ INLINE void multiply_chunk(const sums_target *target, const bf16 *a, const bf16 
     _tile_zero(0); _tile_zero(1);
     if (lower) { _tile_zero(2); _tile_zero(3); }
   }
+  row_cursor row = first_row(finished);
+  if (row.left) finished->left = 0; else store_rest(finished);
   for (size_t step = 0; step < steps; step++, a += 1024, b += 1024) {
     _tile_loadd(6, b, 64);
-    _tile_loadd(7, b + 512, 64);
     _tile_loadd(4, a, 64);
     _tile_dpbf16ps(0, 4, 6);
+    store_next_row(&row);
+    _tile_loadd(7, b + 512, 64);
     _tile_dpbf16ps(1, 4, 7);
+    store_next_row(&row);
     if (lower) {
       _tile_loadd(5, a + 512, 64);
       _tile_dpbf16ps(2, 5, 6);
+      store_next_row(&row);
       _tile_dpbf16ps(3, 5, 7);
+      store_next_row(&row);
     }
-    if (finished->stored < finished->rows) store_next_rows(target, finished, PANEL / CHUNK_STEPS);
+    for (size_t r = 0; r < coming.rows; r++) _mm_prefetch(coming.at + r * coming.stride + step * 64, _MM_HINT_T1);
   }
-  store_next_rows(target, finished, PANEL);
+  while (row.left) store_next_row(&row);
   _tile_stored(0, sums, 128);
   _tile_stored(1, sums + 16, 128);
   if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }

@@ -61,7 +61,7 @@ void gradient_tile_rows(const gradient_job *job, size_t group, size_t first_out,
   size_t panels = ceil_div(job->in, PANEL);
   const bf16 *dy = job->dy_tiles + before * ceil_div(job->out, PANEL) * 1024, *x = job->x_tiles + before * panels * 1024;
   sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient};
-  finished_block finished = {0, 0, 0, 0, 0};
+  finished_block finished = {&target, 0, 0, 0, 0};
   configure_tiles(32);
   /* A wide x: a panel of it is read once for all rows of this task. A narrow one: all its panels, chunk by chunk. */
   int is_wide = panels > FEW_PANELS || job->in > job->out;
@@ -73,16 +73,16 @@ void gradient_tile_rows(const gradient_job *job, size_t group, size_t first_out,
         int is_last = step + steps == all_steps;
         for (size_t p = panel; p < smaller(panel + set, panels); p++) {
           float *to = is_last ? sums[turn] : partial[p - panel];
-          multiply_chunk(&target, dy + (row / 32 * all_steps + step) * 1024, x + (p * all_steps + step) * 1024, steps, 1,
-                         step ? partial[p - panel] : 0, to, &finished);
+          multiply_chunk(dy + (row / 32 * all_steps + step) * 1024, x + (p * all_steps + step) * 1024, steps, 1,
+                         step ? partial[p - panel] : 0, to, &finished, (coming_rows){0});
           if (!is_last) continue;
-          finished = (finished_block){to, row, smaller(job->out - row, 32), p * PANEL, 0};
+          finished = (finished_block){&target, to, row, p * PANEL, smaller(job->out - row, 32)};
           turn ^= 1;
         }
       }
     }
   }
-  store_next_rows(&target, &finished, PANEL);
+  store_rest(&finished);
   _tile_release();
 }
 #endif
