@@ -27,6 +27,23 @@ function adviseHugePages(address: number, byteLength: number): void {
   if (last > first) madvise(first, last - first, advice);
 }
 
+let isAllocatorSet = false;
+
+/**
+ * Has glibc map every large block on its own, so that what is freed goes back to the system. By itself it raises the limit
+ * to 32 MiB as blocks are freed, and then keeps them in a heap with holes: hundreds of megabytes after a first step.
+ */
+function setAllocator(): void {
+  isAllocatorSet = true;
+  if (platform() !== "linux") return;
+  const mmapThreshold = -3;
+  try {
+    koffi.load(null).func("mallopt", "int", ["int", "int"])(mmapThreshold, hugePageBytes);
+  } catch {
+    // another libc than glibc has no such limit to set
+  }
+}
+
 /** A block of native memory, aligned to 64 bytes and zeroed. */
 export class NativeMemory implements Addressed, Disposable {
   readonly byteLength: number;
@@ -39,6 +56,7 @@ export class NativeMemory implements Addressed, Disposable {
     if (!Number.isSafeInteger(byteLength) || byteLength < 0)
       throw new RangeError(`${byteLength} is no number of bytes`);
     this.byteLength = byteLength;
+    if (!isAllocatorSet) setAllocator();
     try {
       this.#buffer = new ArrayBuffer(byteLength + alignment);
     } catch (error) {
