@@ -1,6 +1,7 @@
 /** `rookery bench attention`: causal attention, forward and backward, against a peer and the rate from registers. */
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
+import { attentionFlops } from "./attention-flops.ts";
 import { Duel } from "./duel.ts";
 import {
   type BenchContext,
@@ -74,15 +75,6 @@ function attentionWork(shape: string, computeType: BenchComputeType): AttentionW
     );
   }
   return { kind: "attention", computeType, sequences, length, heads, keyValueHeads, headDim };
-}
-
-/** What causality leaves to do: q kᵀ and p v forward; those gradients' four products and q kᵀ once more backward. */
-export function attentionFlops({ sequences, length, heads, headDim }: AttentionWork): {
-  forward: number;
-  backward: number;
-} {
-  const product = 2 * sequences * heads * headDim * ((length * (length + 1)) / 2);
-  return { forward: 2 * product, backward: 5 * product };
 }
 
 /** Measures attention. @throws RookeryError INVALID_OPTION, BENCH_FAILED, KERNEL_FAILED (a wrong result). */

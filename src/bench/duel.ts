@@ -99,8 +99,8 @@ export class Duel implements AsyncDisposable {
       }
     }
     const peaks: number[] = [];
-    const [ours, peer] = await takeTurns(contestants, { rounds, seconds }, async (round) => {
-      peaks.push(await this.meter.measure(work.computeType, round === 0));
+    const [ours, peer] = await takeTurns(contestants, { rounds, seconds }, async () => {
+      peaks.push(await this.meter.measure(work.computeType, this.meter.bytes.length === 0));
     });
     const sameBits = checkBits ? new Set(digests).size === 1 : null;
     return { ours: ours!, peer, ...(peerError !== undefined && { peerError }), peaks, largestError, sameBits };

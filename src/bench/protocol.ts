@@ -68,6 +68,8 @@ export const replySchemas = {
   round: z.object({ seconds: z.record(z.string(), seconds) }),
   /** The most memory that the process has held, in bytes; null where the system does not tell. */
   memory: z.object({ peakBytes: z.number().nullable() }),
+  /** Ours only: the memory that training would take, without taking it. */
+  predict: z.object({ totalBytes: z.number() }),
   /** Ours only, after prepare: the largest error against f64, relative to the scale of the result. */
   check: z.object({ largestError: z.number(), allowedError: z.number() }),
   /** Ours only: digests of the result on 1 thread, on all, and on all again. */
@@ -91,6 +93,7 @@ export type Questions = {
   prepare: { work: Work };
   round: { seconds: number };
   memory: Record<string, never>;
+  predict: { work: TrainWork };
   check: Record<string, never>;
   bits: { work: Work; repetitions: number };
   profile: { repetitions: number };

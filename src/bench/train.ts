@@ -2,47 +2,19 @@
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
-import { checkModelConfig } from "../model/config.ts";
-import { type Recomputation, recomputations } from "../model/transformer.ts";
 import { Contest, choosePeer, PeakMeter, takeTurns } from "./contest.ts";
 import { type BenchContext, commonBenchOptions, computeTypeOption, peerOptions } from "./options.ts";
 import type { FoundPeer, PeerProgram } from "./peers.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import { type BenchComputeType, benchComputeTypes, type TrainWork } from "./protocol.ts";
 import { ratiosToPeer, type Spread, spreadOf } from "./statistics.ts";
+import { recomputationOption, trainShapeOptions, trainWork } from "./train-shape.ts";
 import { benchModel } from "./work/train.ts";
-
-const count = (most: number) => z.int().min(1).max(most);
-
-export const trainShapeOptions = {
-  layers: count(1024).default(6).describe("layers; neighbours share K and V in pairs"),
-  hidden: count(16_384).default(256).describe("width of the residual stream"),
-  heads: count(1024).default(8).describe("query heads; the width of a head is hidden / heads"),
-  kvHeads: count(1024).default(2).describe("KV heads"),
-  ffn: count(2 ** 20)
-    .default(704)
-    .describe("width of each expert"),
-  experts: count(1024)
-    .default(8)
-    .describe("specialised experts, of which a token takes one; a shared one comes on top"),
-  vocabulary: count(2 ** 24)
-    .default(4096)
-    .describe("rows of the embedding table, which is also the head"),
-  batch: count(2 ** 16)
-    .default(8)
-    .describe("rows a step"),
-  seq: count(2 ** 20)
-    .default(256)
-    .describe("tokens a row"),
-};
 
 export const benchTrainSchema = z.strictObject({
   ...trainShapeOptions,
   computeType: computeTypeOption,
-  recomputation: z
-    .enum(recomputations)
-    .default("none")
-    .describe("what ours makes again on the way back instead of keeping it: memory for time"),
+  recomputation: recomputationOption,
   ...commonBenchOptions,
   ...peerOptions,
   roundSeconds: z.number().positive().max(3600).default(3).describe("how long a turn takes, at least one step"),
@@ -86,26 +58,6 @@ export type BenchTrainResult = {
   sameBits: boolean | null;
   profile: Profile;
 };
-
-export function trainWork(
-  options: z.output<z.ZodObject<typeof trainShapeOptions>> & {
-    computeType: BenchComputeType;
-    recomputation: Recomputation;
-  },
-) {
-  const { layers, hidden, heads, kvHeads, ffn, experts, vocabulary, batch, seq, computeType, recomputation } = options;
-  if (hidden % heads !== 0) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `--hidden ${hidden} is no multiple of --heads ${heads}`,
-      "change one of them",
-    );
-  }
-  const sizes = { layers, hidden, heads, keyValueHeads: kvHeads, ffn, experts, vocabulary, batch, sequenceLength: seq };
-  const work: TrainWork = { kind: "train", computeType, ...sizes, seed: 1, recomputation };
-  checkModelConfig(benchModel(work));
-  return work;
-}
 
 const bitsSteps = 3;
 const profiledSteps = 3;

@@ -3,19 +3,17 @@ import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { rookeryVersion } from "../base/version.ts";
 import { timeKernels } from "../kernels/bindings/declare.ts";
-import { NativeMemory } from "../kernels/bindings/memory.ts";
-import { measurePeakFlops } from "../kernels/bindings/peak.ts";
+import { measurePeakFlops, measureReadBandwidth } from "../kernels/bindings/peak.ts";
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { loadKernels } from "../kernels/load.ts";
-import { measureReadBandwidth } from "./bandwidth.ts";
 import type { Method, Questions, Reply, Request, Response, Work } from "./protocol.ts";
 import { AttentionWorkload } from "./work/attention.ts";
 import { GemmWorkload } from "./work/gemm.ts";
-import { TrainWorkload } from "./work/train.ts";
+import { predictedMemory, TrainWorkload } from "./work/train.ts";
 import { measure, secondsOf, type Workload } from "./work/workload.ts";
 
 /** Large enough to leave every cache, small enough for a small machine. */
-const bandwidthBytes = Math.min(2 ** 30, totalmem() / 16);
+const bandwidthMebibytes = Math.min(1024, Math.floor(totalmem() / 2 ** 24));
 
 function workloadOf(work: Work, threads: number): Workload {
   if (work.kind === "gemm") return new GemmWorkload(work, threads);
@@ -38,7 +36,6 @@ export function peakMemoryBytes(): number | null {
 class BenchWorker {
   #threads = 1;
   #workload: Workload | undefined;
-  #bandwidthMemory: NativeMemory | undefined;
 
   readonly #answers: { [Name in Method]: (question: Questions[Name]) => Reply<Name> } = {
     hello: ({ threads }) => {
@@ -54,6 +51,7 @@ class BenchWorker {
     },
     round: ({ seconds }) => ({ seconds: measure(this.#prepared, seconds) }),
     memory: () => ({ peakBytes: peakMemoryBytes() }),
+    predict: ({ work }) => ({ totalBytes: predictedMemory(work, this.#threads).totalBytes }),
     check: () => this.#prepared.check?.() ?? { largestError: 0, allowedError: 0 },
     bits: ({ work, repetitions }) => ({
       digests: [1, this.#threads, this.#threads].map((threads) => {
@@ -67,8 +65,7 @@ class BenchWorker {
       using pool = new ThreadPool(this.#threads);
       const flopsPerSecond = measurePeakFlops(pool, computeType);
       if (!withBandwidth) return { flopsPerSecond, bytesPerSecond: 0 };
-      this.#bandwidthMemory ??= new NativeMemory(bandwidthBytes);
-      return { flopsPerSecond, bytesPerSecond: measureReadBandwidth(pool, this.#bandwidthMemory) };
+      return { flopsPerSecond, bytesPerSecond: measureReadBandwidth(pool, bandwidthMebibytes) };
     },
   };
 

@@ -71,6 +71,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/bench-train.ts"),
   },
   {
+    name: "bench growth",
+    summary: "how the cost of training grows with each size, beside a model that explains it",
+    load: () => import("./commands/bench-growth.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),

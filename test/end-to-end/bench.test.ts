@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { supportedLevels } from "../../src/kernels/levels.ts";
+import { wellFormedElements } from "../well-formed.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "rookery-bench-"));
+after(() => rmSync(folder, { recursive: true }));
 
 const root = join(import.meta.dirname, "..", "..");
 const fakePeer = join(root, "test", "fake-peer.ts");
@@ -142,6 +148,46 @@ test("bench attention has forward and backward of each shape", async () => {
     for (const pass of [row.forward, row.backward, row.both]) assertSpread(pass.ratioToPeer);
   }
   assertSpread(result.ratioToPeer);
+});
+
+test("bench growth measures each point, skips what does not fit, and writes its page and plots", async () => {
+  const page = join(folder, "page.md");
+  writeFileSync(page, "# Speed\n\nwords\n");
+  const small = [
+    ...tinyStep,
+    "--batch",
+    "2",
+    "--seq",
+    "16",
+    "--rounds",
+    "1",
+    "--round-seconds",
+    "0.01",
+    "--threads",
+    "2",
+  ];
+  const axes = ["--axes", "experts", "--values", "8", "16", "1024", "--memory", "0.5", "--write", page];
+  const { code, stdout, stderr } = await rookery("bench", "growth", ...small, ...axes);
+  assert.equal(code, 0, stderr);
+  const result = lastLine(stdout);
+  assert.deepEqual([result.format, result.bench, result.sameBits], ["rookery-bench/1", "growth", true]);
+  assert.deepEqual(
+    result.points.map(({ axis, value, sameBits }: Record<string, unknown>) => [axis, value, sameBits]),
+    [
+      ["experts", 8, true],
+      ["experts", 16, true],
+    ],
+  );
+  for (const point of result.points) {
+    assertSpread(point.tokensPerSecond);
+    assert.ok(point.predicted.total > 0 && point.peakMemoryBytes > 0);
+  }
+  assert.deepEqual([result.expertCost.from, result.expertCost.to], [8, 16]);
+  assertSpread(result.expertCost.tokensPerSecond.to);
+  assert.equal(result.skipped.length, 1);
+  const text = readFileSync(page, "utf8");
+  assert.match(text, /^# Speed\n\nwords\n[\s\S]*## How cost grows[\s\S]*page\/growth-experts\.svg/);
+  assert.ok(wellFormedElements(readFileSync(join(folder, "page", "growth-experts.svg"), "utf8")).includes("polyline"));
 });
 
 test("a shape that cannot be built is one line", async () => {

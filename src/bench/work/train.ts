@@ -1,15 +1,20 @@
+import { RookeryError } from "../../base/errors.ts";
 import { hash32, streamKeys } from "../../base/random.ts";
 import { type ModelConfig, modelConfigSchema } from "../../model/config.ts";
 import { Transformer } from "../../model/transformer.ts";
 import { Execution } from "../../tensor/execution.ts";
+import { predictTrainingMemory, type TrainingMemory } from "../../train/memory.ts";
 import { AdamW } from "../../train/optimizer.ts";
 import { type MicroBatch, trainStep } from "../../train/step.ts";
 import type { TrainWork } from "../protocol.ts";
 import { digestOf, type Seconds, secondsOf, type Workload } from "./workload.ts";
 
-/** The model of bench/peers/pytorch: one shared expert and top-1 of the specialised ones, pairs of layers that share K and V. */
+/**
+ * The model of bench/peers/pytorch: one shared expert and top-1 of the specialised ones, pairs of layers that share K and V.
+ * @throws RookeryError INVALID_CONFIG for a size that no model has.
+ */
 export function benchModel(work: TrainWork): ModelConfig {
-  return modelConfigSchema.parse({
+  const parsed = modelConfigSchema.safeParse({
     vocabularySize: work.vocabulary,
     hiddenSize: work.hidden,
     intermediateSize: work.ffn,
@@ -29,6 +34,19 @@ export function benchModel(work: TrainWork): ModelConfig {
     maxPositionEmbeddings: work.sequenceLength,
     initializerRange: 0.02,
   });
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new RookeryError(
+    "INVALID_CONFIG",
+    `${issue?.path.join(".")} of the model: ${issue?.message}`,
+    "choose another size",
+  );
+}
+
+/** What training takes, as a run predicts it. */
+export function predictedMemory(work: TrainWork, threads: number): TrainingMemory {
+  const { batch: rows, sequenceLength, computeType, recomputation } = work;
+  return predictTrainingMemory(benchModel(work), { rows, sequenceLength, computeType, recomputation, threads });
 }
 
 /** Rows of random tokens, one document each. */
@@ -68,6 +86,7 @@ export class TrainWorkload implements Workload {
     this.#execution = new Execution({ threads, computeType: work.computeType });
     this.#model = new Transformer(benchModel(work));
     this.#model.initialize(work.seed, "scaled");
+    this.#execution.arena.reserve(predictedMemory(work, threads).arenaBytes);
     this.#model.pack(this.#execution.pool, work.computeType, "both");
     this.#optimizer = new AdamW(this.#model, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 });
     this.#batch = randomBatch(work);
