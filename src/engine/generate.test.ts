@@ -25,7 +25,7 @@ after(() => assert.deepEqual(liveMemory(), start));
 function opened(computeType: ComputeType, changes: Partial<ModelConfig> = {}, threads = 2) {
   const model = tinyModel(changes);
   const execution = new Execution({ threads, computeType });
-  model.pack(execution.pool, computeType, "forward");
+  model.keepPacked(execution.pool, computeType);
   const dispose = () => {
     for (const one of [execution, model]) one[Symbol.dispose]();
   };

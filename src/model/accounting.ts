@@ -16,7 +16,7 @@ export type Accounting = {
   memory: {
     /** bf16 weights, as served. */
     servingWeightBytes: number;
-    /** f32 weights, gradients and both moments, and the packed bf16 copies for both directions. */
+    /** f32 weights, gradients and both moments. */
     trainingStateBytes: number;
   };
 };
@@ -39,7 +39,6 @@ export function account(config: ModelConfig, sequenceLength = config.maxPosition
   let total = 0;
   let activated = 0;
   let multiplied = 0;
-  let matrices = 0;
   for (const parameter of parameters) {
     const elements = elementCount(parameter.shape);
     total += elements;
@@ -47,7 +46,6 @@ export function account(config: ModelConfig, sequenceLength = config.maxPosition
     // the router is read in place, but multiplied with all the same; a pure lookup is not
     const isProduct = parameter.kind === "matrix" || parameter.role === "router";
     if (isProduct) multiplied += activatedElements(config, parameter);
-    if (parameter.kind === "matrix") matrices += elements;
   }
   const { numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim } = config;
   const meanContext = (sequenceLength + 1) / 2;
@@ -65,7 +63,7 @@ export function account(config: ModelConfig, sequenceLength = config.maxPosition
     },
     memory: {
       servingWeightBytes: total * bf16Bytes,
-      trainingStateBytes: total * 4 * f32Bytes + matrices * 2 * bf16Bytes,
+      trainingStateBytes: total * 4 * f32Bytes,
     },
   };
 }

@@ -83,7 +83,6 @@ for (const { change, mode } of cases) {
         weights.set(name, values);
         model.parameter(name).startGradient();
       }
-      model.pack(execution.pool, "f32", "both");
       const plan = { mode, capacityFactor: mode === "drop" ? 0.7 : 1, seed: 1, randomStream: [2], ...routerWeights };
       const rows = Int32Array.from([0, 5, 0, 5, 5, 1, 5, 1, 6, 7, 6, 7]);
       const { result, tape } = execution.record(() => {

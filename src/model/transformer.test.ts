@@ -28,7 +28,7 @@ function weightBits(model: Transformer): string {
 function run(model: Transformer, batch: ReturnType<typeof packedBatch>, computeType: ComputeType, record = false) {
   using execution = new Execution({ threads: 2, computeType });
   const { arena } = execution;
-  model.pack(execution.pool, computeType, record ? "both" : "forward");
+  model.keepPacked(execution.pool, computeType);
   const rows: number[] = [];
   for (let i = 0; i < batch.sequences.length; i += 2) {
     rows.push(batch.sequences[i]!, batch.sequences[i + 1]!, batch.sequences[i]!, batch.sequences[i + 1]!);

@@ -82,9 +82,9 @@ export class Transformer implements Disposable {
     }
   }
 
-  /** Packs the weights for `computeType` after they have changed; "forward" is enough to run the model. */
-  pack(pool: ThreadPool, computeType: ComputeType, directions: "forward" | "both"): void {
-    for (const parameter of this.parameters.values()) parameter.pack(pool, computeType, directions);
+  /** Keeps the weights packed for forward products of `computeType`: for serving, after they were loaded. */
+  keepPacked(pool: ThreadPool, computeType: ComputeType): void {
+    for (const parameter of this.parameters.values()) parameter.keepPacked(pool, computeType);
   }
 
   /**

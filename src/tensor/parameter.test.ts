@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RookeryError } from "../base/errors.ts";
+import { dtypeCodes } from "../kernels/bindings/declare.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { Parameter } from "./parameter.ts";
@@ -48,20 +49,22 @@ test("within a step the first touch overwrites or zeroes, later ones add", () =>
   assert.deepEqual(gradient(), [0, 0], "what nobody touched is zero");
 });
 
-test("packing keeps its room, makes new for another type, and gives all back", () => {
+test("a kept packed copy keeps its room, is made new for another type, and is forgotten on request", () => {
   const before = liveMemory();
   {
     using pool = new ThreadPool(1);
     using parameter = new Parameter("w", [64, 64], "matrix");
-    parameter.pack(pool, "bf16", "forward");
-    const { address } = parameter.packed("forward");
-    assert.throws(() => parameter.packed("backward"), /w was not packed for the backward product/);
-    parameter.pack(pool, "bf16", "both");
-    assert.equal(parameter.packed("forward").address, address);
-    const old = parameter.packed("backward");
-    parameter.pack(pool, "f32", "forward");
-    assert.throws(() => old.address, disposed);
-    assert.throws(() => parameter.packed("backward"), /not packed/, "a stale copy of the other type is gone");
+    assert.equal(parameter.packed(dtypeCodes.bf16), undefined);
+    parameter.keepPacked(pool, "bf16");
+    const kept = parameter.packed(dtypeCodes.bf16);
+    assert.ok(kept);
+    parameter.keepPacked(pool, "bf16");
+    assert.equal(parameter.packed(dtypeCodes.bf16), kept);
+    assert.equal(parameter.packed(dtypeCodes.f32), undefined, "products of another type do not read it");
+    parameter.keepPacked(pool, "f32");
+    assert.throws(() => kept.address, disposed);
+    parameter.forgetPacked();
+    assert.equal(parameter.packed(dtypeCodes.f32), undefined);
   }
   assert.deepEqual(liveMemory(), before);
 });
@@ -70,21 +73,20 @@ test("an array is never packed", () => {
   using pool = new ThreadPool(1);
   const before = liveMemory();
   using parameter = new Parameter("norm", [4], "array");
-  parameter.pack(pool, "bf16", "both");
+  parameter.keepPacked(pool, "bf16");
   assert.equal(liveMemory().buffers, before.buffers + 1);
-  assert.throws(() => parameter.packed("forward"), /norm was not packed/);
 });
 
 test("after dispose every use is refused by name", () => {
   using pool = new ThreadPool(1);
   const parameter = new Parameter("w", [2, 2], "matrix");
   const { weight, gradient } = parameter;
-  parameter.pack(pool, "f32", "both");
-  const packed = parameter.packed("forward");
+  parameter.keepPacked(pool, "f32");
+  const packed = parameter.packed(dtypeCodes.f32);
   parameter[Symbol.dispose]();
-  for (const use of [() => weight.toBytes(), () => gradient.toBytes(), () => packed.address]) {
+  for (const use of [() => weight.toBytes(), () => gradient.toBytes(), () => packed?.address]) {
     assert.throws(use, disposed);
   }
-  assert.throws(() => parameter.pack(pool, "f32", "both"), disposed);
+  assert.throws(() => parameter.keepPacked(pool, "f32"), disposed);
   parameter[Symbol.dispose]();
 });

@@ -1,4 +1,4 @@
-/** A trained array: f32 master weights, their gradient, and the packed copies that matrix products read. */
+/** A trained array: f32 master weights, their gradient, and the packed copy that a served model reads. */
 
 import { type Addressed, dtypeCodes } from "../kernels/bindings/declare.ts";
 import { pack, packBytes } from "../kernels/bindings/gemm.ts";
@@ -17,8 +17,7 @@ export class Parameter implements Disposable {
   readonly #weightMemory: NativeMemory | undefined;
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
-  readonly #packed: { forward?: NativeMemory; backward?: NativeMemory } = {};
-  #packedType: ComputeType | undefined;
+  #packed: { dtype: number; memory: NativeMemory } | undefined;
 
   /**
    * @param shape [out, in] or [groups, out, in] for a matrix; anything for an array. Weights start at zero.
@@ -85,40 +84,31 @@ export class Parameter implements Disposable {
   }
 
   /**
-   * Packs the weight for matrix products, after it has changed. @param directions "forward" is enough to run a model;
-   * training needs "both".
+   * Keeps a packed copy for the forward product, for a model that is read many times between changes. Training keeps none:
+   * a weight is used once a step in each direction, and packing it then costs less than a copy's way to memory and back.
    */
-  pack(pool: ThreadPool, computeType: ComputeType, directions: "forward" | "both"): void {
-    if (this.kind !== "matrix") return;
-    if (this.#packedType !== computeType) this.#freePacked();
-    this.#packedType = computeType;
-    const shape = { dtype: dtypeCodes[computeType], groups: this.groups, out: this.out, in: this.in };
-    for (const direction of directions === "both" ? (["forward", "backward"] as const) : (["forward"] as const)) {
-      const transpose = direction === "backward" ? 1 : 0;
-      const packed = this.#packed[direction] ?? new NativeMemory(packBytes({ ...shape, transpose }));
-      this.#packed[direction] = packed;
-      pack({ pool, weight: this.weight, packed, transpose, ...shape });
-    }
+  keepPacked(pool: ThreadPool, computeType: ComputeType): void {
+    if (this.kind !== "matrix" || this.weight.isPlanned) return;
+    const shape = { dtype: dtypeCodes[computeType], groups: this.groups, out: this.out, in: this.in, transpose: 0 };
+    if (this.#packed?.dtype !== shape.dtype) this.forgetPacked();
+    this.#packed ??= { dtype: shape.dtype, memory: new NativeMemory(packBytes(shape)) };
+    pack({ pool, weight: this.weight, packed: this.#packed.memory, ...shape });
   }
 
-  /** The packed copy for y = x Wᵀ ("forward") or dx = dy W ("backward"). */
-  packed(direction: "forward" | "backward"): Addressed {
-    if (this.weight.isPlanned) return this.weight;
-    const packed = this.#packed[direction];
-    if (!packed) throw new Error(`${this.name} was not packed for the ${direction} product`);
-    return packed;
+  /** Drops the packed copy: the weight has changed. */
+  forgetPacked(): void {
+    this.#packed?.memory[Symbol.dispose]();
+    this.#packed = undefined;
+  }
+
+  /** The copy that `keepPacked` made for products of this type, if there is one. */
+  packed(dtype: number): Addressed | undefined {
+    return this.#packed?.dtype === dtype ? this.#packed.memory : undefined;
   }
 
   [Symbol.dispose](): void {
     this.#weightMemory?.[Symbol.dispose]();
     this.#gradient?.memory[Symbol.dispose]();
-    this.#freePacked();
-  }
-
-  #freePacked(): void {
-    this.#packed.forward?.[Symbol.dispose]();
-    this.#packed.backward?.[Symbol.dispose]();
-    delete this.#packed.forward;
-    delete this.#packed.backward;
+    this.forgetPacked();
   }
 }

@@ -107,7 +107,6 @@ test("gradients that nobody takes are given back after the backward pass", () =>
 test("an output that nobody used sends nothing back", () => {
   using execution = new Execution({ threads: 1, computeType: "f32" });
   using weight = new Parameter("w", [2, 2], "matrix");
-  weight.pack(execution.pool, "f32", "both");
   weight.startGradient();
   const x = execution.arena.tensor("f32", 1, 2);
   x.setFloats(Float32Array.of(1, 1));
@@ -125,7 +124,6 @@ test("gradients of several consumers add up, in the activation and in a weight t
     using weight = new Parameter("w", [4, 4], "matrix");
     const w = normals(16, 1);
     weight.weight.setFloats(Float32Array.from(w));
-    weight.pack(execution.pool, "f32", "both");
     weight.startGradient();
     const x = arena.tensor("f32", 1, 4);
     const values = normals(4, 2);

@@ -42,7 +42,6 @@ function batch(targets: number[], targetBytes: number[]): HeldOutBatch {
 function evaluated(batches: HeldOutBatch[]) {
   using execution = new Execution({ threads: 1, computeType: "f32" });
   using model = fixedModel();
-  model.pack(execution.pool, "f32", "forward");
   const bytes = batches.reduce((sum, one) => sum + one.bytes, 0);
   const heldOut: HeldOut = { batches, bytes, documents: 1, tokens: 1 };
   return evaluate(execution, model, heldOut);

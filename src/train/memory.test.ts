@@ -39,7 +39,6 @@ for (const { change, rows, sequenceLength } of shapes) {
         using execution = new Execution({ threads: 2, computeType });
         using model = new Transformer(config);
         model.initialize(1);
-        model.pack(execution.pool, computeType, "both");
         execution.arena.reserve(arenaBytes);
         const { bytes } = liveMemory();
         const batch = batchOf(rows, sequenceLength, config.vocabularySize);

@@ -94,6 +94,7 @@ export class AdamW implements Disposable {
     const biasCorrection1 = 1 - beta1 ** this.#steps;
     const biasCorrection2 = 1 - beta2 ** this.#steps;
     for (const { parameter, role, m, v } of this.#states) {
+      parameter.forgetPacked();
       adamw({
         pool: execution.pool,
         weight: parameter.weight,

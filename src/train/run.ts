@@ -112,7 +112,6 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   const optimizer = resources.use(new AdamW(model, resolved));
   const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
   model.initialize(resolved.seed, resolved.initialization);
-  model.pack(execution.pool, execution.computeType, "both");
 
   const shape = batchShape(resolved);
   const streamOptions = {
@@ -271,7 +270,6 @@ function measureStep(
   }
   parts.optimizer.reset();
   parts.model.initialize(options.seed, options.initialization);
-  parts.model.pack(parts.execution.pool, parts.execution.computeType, "both");
   // the lower quartile: what else the machine does in these seconds is not what it does all the time
   return times.slice(1).sort((a, b) => a - b)[Math.floor(measuredSteps / 4)]!;
 }

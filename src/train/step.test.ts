@@ -27,7 +27,6 @@ function setUp(change: Partial<ModelConfig> = {}, computeType: ComputeType = "f3
   const model = stack.use(new Transformer({ ...tinyConfig, ...change }));
   model.initialize(1);
   const execution = stack.use(new Execution({ threads, computeType }));
-  model.pack(execution.pool, computeType, "both");
   const optimizer = stack.use(new AdamW(model, adam));
   return { model, execution, optimizer, [Symbol.dispose]: () => stack.dispose() };
 }
@@ -220,7 +219,6 @@ for (const computeType of dtypes) {
       return { result, bits: bitsOf(...[...model.parameters.values()].map(({ gradient }) => gradient.toBytes())) };
     };
     const left = gradients();
-    model.pack(execution.pool, computeType, "both");
     assert.deepEqual(left, gradients());
   });
 }
@@ -259,13 +257,12 @@ for (const [what, { name, value, lossIsFinite = false }] of Object.entries(poiso
   for (const computeType of dtypes) {
     test(`${what} leaves weights, moments and the count of updates as they were, in ${computeType}`, () => {
       using all = setUp({ tieWordEmbeddings: false }, computeType);
-      const { model, execution, optimizer } = all;
+      const { model, optimizer } = all;
       const batch = packedBatch([10, 4], 1);
       assert.equal(step(all, [batch], recycle).updated, true);
       const { weight } = model.parameter(name);
       const good = weight.toFloat32Array();
       weight.setFloats(good.slice().fill(value, 0, 1));
-      model.pack(execution.pool, computeType, "both");
       const before = stateOf(all);
       const result = step(all, [packedBatch([8], 2), batch], recycle, 2);
       assert.equal(Number.isFinite(result.totalLoss), lossIsFinite);
@@ -274,7 +271,6 @@ for (const [what, { name, value, lossIsFinite = false }] of Object.entries(poiso
       assert.equal(stateOf(all), before);
       assert.equal(optimizer.steps, 1);
       weight.setFloats(good);
-      model.pack(execution.pool, computeType, "both");
       assert.equal(step(all, [batch], recycle, 3).updated, true, "and the next step goes on");
       assert.equal(optimizer.steps, 2);
     });

@@ -169,7 +169,6 @@ export function trainStep(
   if (updated) {
     const gradientScale = clippingScale(gradientNorm, settings.maxGradientNorm);
     optimizer.update(execution, { ...settings.rates, gradientScale });
-    model.pack(execution.pool, execution.computeType, "both");
   }
   execution.arena.reset();
   return { ...result, gradientNorm, updated };

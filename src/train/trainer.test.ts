@@ -37,7 +37,6 @@ function setUp(position?: DataPosition, seed = 1, firstMomentType: ComputeType =
   const model = stack.use(new Transformer(tinyConfig));
   model.initialize(seed);
   const execution = stack.use(new Execution({ threads: 1, computeType: "bf16" }));
-  model.pack(execution.pool, "bf16", "both");
   const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, firstMomentType };
   const optimizer = stack.use(new AdamW(model, settings));
   const sources = Object.entries(shards).map(([name, shard]) => ({ name, shard }));

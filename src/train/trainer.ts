@@ -118,7 +118,7 @@ export class Trainer {
 
   /** Goes back to a checkpoint of the same run, whose data position the stream was opened with. */
   restore(checkpoint: OpenCheckpoint): void {
-    const { execution, model, optimizer } = this.#parts;
+    const { model, optimizer } = this.#parts;
     const state = checkpoint.state as TrainerState;
     for (const { name, weight } of model.parameters.values()) weight.setBytes(checkpoint.weights.read(name));
     for (const { name, tensor } of optimizer.stateTensors()) tensor.setBytes(checkpoint.optimizer.read(name));
@@ -127,7 +127,6 @@ export class Trainer {
     this.#tokens = state.tokens;
     this.#skippedSteps = state.skippedSteps;
     this.#skippedInARow = state.skippedInARow;
-    model.pack(execution.pool, execution.computeType, "both");
   }
 
   /** @throws RookeryError NON_FINITE when `report` is the last of several steps in a row that could not be used. */

@@ -57,7 +57,6 @@ function openFixture(name: string) {
     initial.map((tensor) => ({ ...tensor, values: floats(file, tensor.name) })),
   );
   const execution = new Execution({ threads: 2, computeType: "f32" });
-  model.pack(execution.pool, "f32", "both");
   const { training } = fixture;
   const optimizer = new AdamW(model, training);
   const batches = fixture.batches.map(

@@ -22,7 +22,7 @@ describe("against transformers: hunyuan_v1_moe", () => {
       const { model } = await loadTransformer(readModelDirectory(folder));
       using loaded = model;
       using execution = new Execution({ threads: 2, computeType: "f32" });
-      loaded.pack(execution.pool, "f32", "forward");
+      loaded.keepPacked(execution.pool, "f32");
       using cache = new KeyValueCache(execution, loaded.config);
       const { arena } = execution;
       for (let start = 0; start < fixture.tokens.length; start += rows) {

@@ -140,7 +140,6 @@ function runOp(
     const parameter = stack.use(new Parameter(name, shape, kind));
     parameters[name] = parameter;
     parameter.weight.setFloats(floats(name));
-    parameter.pack(execution.pool, op.dtype, "both");
     parameter.gradient.setFloats(startOf(name, "f32"));
     if (!start) parameter.startGradient();
   }

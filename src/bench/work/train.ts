@@ -87,7 +87,6 @@ export class TrainWorkload implements Workload {
     this.#model = new Transformer(benchModel(work));
     this.#model.initialize(work.seed, "scaled");
     this.#execution.arena.reserve(predictedMemory(work, threads).arenaBytes);
-    this.#model.pack(this.#execution.pool, work.computeType, "both");
     this.#optimizer = new AdamW(this.#model, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 });
     this.#batch = randomBatch(work);
     this.#work = work;

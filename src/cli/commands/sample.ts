@@ -93,7 +93,7 @@ export async function sample(options: SampleOptions, context: CommandContext, io
   const sampling = samplingOf(options, generation);
   const { computeType } = options;
   using execution = new Execution({ threads: options.threads ?? availableParallelism(), computeType });
-  model.pack(execution.pool, computeType, "forward");
+  model.keepPacked(execution.pool, computeType);
 
   const samples: Sample[] = [];
   const startMs = performance.now();

@@ -4,7 +4,7 @@ import type { Execution } from "../execution.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./linear.ts";
-import { addWeightGradient, product } from "./product.ts";
+import { addWeightGradient, packWeight, product } from "./product.ts";
 
 const logitsBytesPerChunk = 4 << 20;
 const cachedGradientBytes = 8 << 20;
@@ -41,12 +41,14 @@ export function linearCrossEntropy(
   using logits = arena.borrow("f32", chunkRows, vocabulary);
   using dlogits = tape ? arena.borrow(x.dtype, chunkRows, vocabulary) : undefined;
   const dx = tape ? arena.borrow(x.dtype, rows, weight.in) : undefined;
+  using forward = packWeight(execution, weight, "forward", x.dtypeCode);
+  using backward = tape ? packWeight(execution, weight, "backward", x.dtypeCode) : undefined;
   for (let start = 0; start < rows; start += chunkRows) {
     const count = Math.min(chunkRows, rows - start);
     const xChunk = x.rows(start, count);
     const logitsChunk = logits.tensor.rows(0, count);
     const dlogitsChunk = dlogits?.tensor.rows(0, count) ?? null;
-    product(execution, "forward", xChunk, weight, logitsChunk, null, null);
+    product(execution, xChunk, forward, logitsChunk, null, null);
     crossEntropy({
       pool,
       dtype: x.dtypeCode,
@@ -58,8 +60,8 @@ export function linearCrossEntropy(
       vocabulary,
       scale,
     });
-    if (dx && dlogitsChunk) {
-      product(execution, "backward", dlogitsChunk, weight, dx.tensor.rows(start, count), null, null);
+    if (dx && backward && dlogitsChunk) {
+      product(execution, dlogitsChunk, backward, dx.tensor.rows(start, count), null, null);
       addWeightGradient(execution, dlogitsChunk, xChunk, weight, null);
     }
   }

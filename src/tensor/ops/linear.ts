@@ -3,7 +3,7 @@ import { axpy } from "../../kernels/bindings/optim.ts";
 import type { Execution } from "../execution.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Tensor } from "../tensor.ts";
-import { addWeightGradient, product } from "./product.ts";
+import { addWeightGradient, packWeight, product } from "./product.ts";
 
 /**
  * y[r] = residual[r] + x[r] Wᵀ. x [rows, in], W [out, in]; residual, if given, is shaped as y.
@@ -19,12 +19,12 @@ export function linear(
 ): Tensor {
   const { tape } = execution;
   const y = execution.arena.tensor(x.dtype, x.size(0), weight.out);
-  product(execution, "forward", x, weight, y, residual, offsets);
+  multiply(execution, "forward", x, weight, y, residual, offsets);
   tape?.record([x, offsets], () => {
     const dy = tape.take(y);
     if (!dy) return;
     const dx = tape.gradientOf(x);
-    product(execution, "backward", dy.tensor, weight, dx.tensor, dx.accumulate ? dx.tensor : null, offsets);
+    multiply(execution, "backward", dy.tensor, weight, dx.tensor, dx.accumulate ? dx.tensor : null, offsets);
     addWeightGradient(execution, dy.tensor, x, weight, offsets);
     if (residual) tape.pass(residual, dy, (from, to) => add(execution, from, to));
     else dy[Symbol.dispose]();
@@ -35,8 +35,21 @@ export function linear(
 /** Logits f32 [rows, vocabulary] = x Wᵀ, for choosing tokens: nothing is recorded. */
 export function logits(execution: Execution, x: Tensor, weight: Parameter): Tensor {
   const y = execution.arena.tensor("f32", x.size(0), weight.out);
-  product(execution, "forward", x, weight, y, null, null);
+  multiply(execution, "forward", x, weight, y, null, null);
   return y;
+}
+
+function multiply(
+  execution: Execution,
+  direction: "forward" | "backward",
+  a: Tensor,
+  weight: Parameter,
+  c: Tensor,
+  addend: Tensor | null,
+  offsets: Tensor | null,
+): void {
+  using packed = packWeight(execution, weight, direction, a.dtypeCode);
+  product(execution, a, packed, c, addend, offsets);
 }
 
 /** to += from, elementwise. */

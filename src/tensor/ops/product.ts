@@ -1,15 +1,34 @@
 /** The three products of a weight that ops are made of: forward, input gradient, weight gradient. */
-import { matmul, weightGradient, weightGradientScratchBytes } from "../../kernels/bindings/gemm.ts";
+import type { Addressed } from "../../kernels/bindings/declare.ts";
+import { matmul, pack, packBytes, weightGradient, weightGradientScratchBytes } from "../../kernels/bindings/gemm.ts";
 import type { Execution } from "../execution.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** c = addend + a Wᵀ ("forward": a [rows, in]) or addend + a W ("backward": a [rows, out]); offsets int32 [groups + 1] or null. */
+/** A weight as one direction's products read it, on loan: the kept copy if there is one, else packed now into the arena. */
+export type PackedWeight = Disposable & { weight: Parameter; direction: "forward" | "backward"; memory: Addressed };
+
+/** "forward" is for y = x Wᵀ, "backward" for dx = dy W. @param dtype the products' compute type. */
+export function packWeight(
+  execution: Execution,
+  weight: Parameter,
+  direction: "forward" | "backward",
+  dtype: number,
+): PackedWeight {
+  const kept = direction === "forward" ? weight.packed(dtype) : undefined;
+  if (kept) return { weight, direction, memory: kept, [Symbol.dispose]: () => {} };
+  const transpose = direction === "forward" ? 0 : 1;
+  const shape = { dtype, groups: weight.groups, out: weight.out, in: weight.in, transpose };
+  const loan = execution.arena.scratch(packBytes(shape));
+  pack({ pool: execution.pool, weight: weight.weight, packed: loan.tensor, ...shape });
+  return { weight, direction, memory: loan.tensor, [Symbol.dispose]: () => loan[Symbol.dispose]() };
+}
+
+/** c = addend + a Wᵀ (packed "forward": a [rows, in]) or addend + a W ("backward": a [rows, out]); offsets int32 [groups + 1] or null. */
 export function product(
   execution: Execution,
-  direction: "forward" | "backward",
   a: Tensor,
-  weight: Parameter,
+  { weight, direction, memory }: PackedWeight,
   c: Tensor,
   addend: Tensor | null,
   offsets: Tensor | null,
@@ -18,7 +37,7 @@ export function product(
     pool: execution.pool,
     dtype: a.dtypeCode,
     a,
-    packed: weight.packed(direction),
+    packed: memory,
     addend,
     c,
     cDtype: c.dtypeCode,
