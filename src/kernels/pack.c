@@ -1,5 +1,5 @@
-/* Weights into panels, once an update: for y = x W^T and for dx = dy W. panels.h has the layout. */
-#include "panels.h"
+/* Weights into panels, for y = x W^T and for dx = dy W. panels.h has the layout. */
+#include "pack.h"
 #include "threads.h"
 #ifdef ROOKERY_AMX
 #include "tiles.h"
@@ -68,23 +68,17 @@ INLINE void pack_strip(const float *w, size_t row_stride, size_t columns, size_t
   else pack_strip_from_rows(w, row_stride, columns, inner, strip, rounds);
 }
 
-typedef struct { int32_t dtype, transpose; const float *weight; char *packed; size_t groups, out, in; } pack_job;
-
-static void pack_panel(void *context, int32_t task, int32_t thread) {
-  (void)thread;
-  const pack_job *job = context;
-  size_t inner = job->transpose ? job->out : job->in, columns = job->transpose ? job->in : job->out;
-  size_t panels = ceil_div(columns, PANEL), group = (size_t)task / panels, first = (size_t)task % panels * PANEL;
-  const float *w = job->weight + group * job->out * job->in;
-  char *to = job->packed + (size_t)task * panel_bytes(job->dtype, inner);
+void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, char *to) {
+  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out, first = panel * PANEL;
+  const float *w = weight->w + group * weight->out * weight->in;
 #ifdef ROOKERY_AMX
-  if (uses_tiles(job->dtype)) {
+  if (uses_tiles(weight->dtype)) {
     for (size_t k = 0; k < inner; k += 32) {
       for (size_t half = 0; half < 2; half++, to += 1024) {
         size_t column = first + half * 16, left = column < columns ? columns - column : 0;
         if (!left) { memset(to, 0, 1024); continue; }
-        if (job->transpose) pack_tile_from_columns(w + k * job->in + column, job->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
-        else pack_tile_from_rows(w + column * job->in + k, job->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
+        if (weight->transpose) pack_tile_from_columns(w + k * weight->in + column, weight->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
+        else pack_tile_from_rows(w + column * weight->in + k, weight->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
       }
     }
     return;
@@ -93,16 +87,27 @@ static void pack_panel(void *context, int32_t task, int32_t thread) {
   for (size_t column = first; column < first + PANEL; column += STRIP) {
     size_t left = column < columns ? columns - column : 0;
     float *strip = (float *)to + (column - first) * inner;
-    const float *from = w + (left ? job->transpose ? column : column * job->in : 0);
-    if (job->dtype == ROOKERY_BF16) pack_strip(from, job->in, left, inner, strip, job->transpose, 1);
-    else pack_strip(from, job->in, left, inner, strip, job->transpose, 0);
+    const float *from = w + (left ? weight->transpose ? column : column * weight->in : 0);
+    if (weight->dtype == ROOKERY_BF16) pack_strip(from, weight->in, left, inner, strip, weight->transpose, 1);
+    else pack_strip(from, weight->in, left, inner, strip, weight->transpose, 0);
   }
+}
+
+typedef struct { unpacked_weight weight; char *packed; } pack_job;
+
+static void pack_one_panel(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const pack_job *job = context;
+  const unpacked_weight *weight = &job->weight;
+  size_t panels = ceil_div(weight->transpose ? weight->in : weight->out, PANEL);
+  char *to = job->packed + (size_t)task * panel_bytes(weight->dtype, weight->transpose ? weight->out : weight->in);
+  pack_panel(weight, (size_t)task / panels, (size_t)task % panels, to);
 }
 
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups, size_t out,
                                  size_t in, int32_t transpose) {
   if (!weight || !packed || packed % 64 || !groups || !out || !in || (dtype != ROOKERY_F32 && dtype != ROOKERY_BF16)) return ROOKERY_BAD_ARGUMENT;
-  pack_job job = {dtype, transpose, (const float *)weight, (char *)packed, groups, out, in};
-  rookery_parallel(pool, (int32_t)(groups * ceil_div(transpose ? in : out, PANEL)), pack_panel, &job);
+  pack_job job = {{dtype, transpose, (const float *)weight, out, in}, (char *)packed};
+  rookery_parallel(pool, (int32_t)(groups * ceil_div(transpose ? in : out, PANEL)), pack_one_panel, &job);
   return ROOKERY_OK;
 }

@@ -45,6 +45,14 @@ ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, u
                                    uintptr_t c, int32_t c_dtype, size_t rows, size_t inner, size_t columns,
                                    size_t groups, uintptr_t offsets);
 /*
+ * The same with W [groups, out, in] (f32) itself, packed on the way in pieces that stay in the cache: for weights that are
+ * used once between changes. transpose as rookery_pack; scratch is 64-byte aligned, for the pool's number of threads.
+ */
+ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t threads);
+ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t weight, int32_t transpose,
+                                           uintptr_t addend, uintptr_t c, int32_t c_dtype, size_t rows, size_t inner,
+                                           size_t columns, size_t groups, uintptr_t offsets, uintptr_t scratch);
+/*
  * weight_gradient[g] (+)= sum over r in [offsets[g], offsets[g+1]) of dy[r]^T x[r]. dy [rows, out], x [rows, in] dtype;
  * weight_gradient f32 [groups, out, in]. Sums over blocks of rows in order.
  */

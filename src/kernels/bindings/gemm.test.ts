@@ -15,7 +15,15 @@ import {
   toMemoryI32,
 } from "../../../test/twins/support.ts";
 import { dtypeCodes } from "./declare.ts";
-import { matmul, pack, packBytes, weightGradient, weightGradientScratchBytes } from "./gemm.ts";
+import {
+  matmul,
+  matmulPacking,
+  matmulPackingScratchBytes,
+  pack,
+  packBytes,
+  weightGradient,
+  weightGradientScratchBytes,
+} from "./gemm.ts";
 import { NativeMemory } from "./memory.ts";
 import { ThreadPool } from "./threads.ts";
 
@@ -76,6 +84,15 @@ for (const dtype of dtypes) {
           matmul({ ...call, addend: null, c: plain, cDtype: dtypeCodes.f32 });
           const product = matmulTwin(a, rounded(weight, dtype), undefined, shape, transpose);
           assertClose(fromMemory(plain, rows * columns), product, dtype === "bf16" ? "f32" : dtype, "c = a b in f32");
+          for (const threads of [1, 2]) {
+            using onTheWay = emptyMemory(rows * columns, "f32");
+            using source = toMemory(weight);
+            using own = new ThreadPool(threads);
+            using scratch = scratchMemory(matmulPackingScratchBytes({ dtype: code, inner, columns, groups, threads }));
+            const { packed: _, ...rest } = { ...call, pool: own, addend: null, c: onTheWay, cDtype: dtypeCodes.f32 };
+            matmulPacking({ ...rest, weight: source, transpose: transpose ? 1 : 0, scratch });
+            assert.equal(bytesOf(onTheWay), bytesOf(plain), `packed on the way by ${threads} threads: the same bits`);
+          }
         });
       }
     }

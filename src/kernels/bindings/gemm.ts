@@ -40,6 +40,32 @@ export const matmul = kernel("rookery_matmul", {
   offsets: "memory",
 });
 
+export const matmulPackingScratchBytes = byteCount("rookery_matmul_packing_scratch_bytes", {
+  dtype: "int",
+  inner: "size",
+  columns: "size",
+  groups: "size",
+  threads: "int",
+});
+
+/** `matmul` with a weight f32 [groups, out, in] that is packed on the way; transpose as in `pack`. */
+export const matmulPacking = kernel("rookery_matmul_packing", {
+  pool: "memory",
+  dtype: "int",
+  a: "memory",
+  weight: "memory",
+  transpose: "int",
+  addend: "memory",
+  c: "memory",
+  cDtype: "int",
+  rows: "size",
+  inner: "size",
+  columns: "size",
+  groups: "size",
+  offsets: "memory",
+  scratch: "memory",
+});
+
 export const weightGradientScratchBytes = byteCount("rookery_weight_gradient_scratch_bytes", {
   dtype: "int",
   rows: "size",

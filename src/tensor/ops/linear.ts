@@ -3,7 +3,7 @@ import { axpy } from "../../kernels/bindings/optim.ts";
 import type { Execution } from "../execution.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Tensor } from "../tensor.ts";
-import { addWeightGradient, packWeight, product } from "./product.ts";
+import { addWeightGradient, multiply } from "./product.ts";
 
 /**
  * y[r] = residual[r] + x[r] Wᵀ. x [rows, in], W [out, in]; residual, if given, is shaped as y.
@@ -37,19 +37,6 @@ export function logits(execution: Execution, x: Tensor, weight: Parameter): Tens
   const y = execution.arena.tensor("f32", x.size(0), weight.out);
   multiply(execution, "forward", x, weight, y, null, null);
   return y;
-}
-
-function multiply(
-  execution: Execution,
-  direction: "forward" | "backward",
-  a: Tensor,
-  weight: Parameter,
-  c: Tensor,
-  addend: Tensor | null,
-  offsets: Tensor | null,
-): void {
-  using packed = packWeight(execution, weight, direction, a.dtypeCode);
-  product(execution, a, packed, c, addend, offsets);
 }
 
 /** to += from, elementwise. */

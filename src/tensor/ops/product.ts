@@ -1,6 +1,14 @@
 /** The three products of a weight that ops are made of: forward, input gradient, weight gradient. */
 import type { Addressed } from "../../kernels/bindings/declare.ts";
-import { matmul, pack, packBytes, weightGradient, weightGradientScratchBytes } from "../../kernels/bindings/gemm.ts";
+import {
+  matmul,
+  matmulPacking,
+  matmulPackingScratchBytes,
+  pack,
+  packBytes,
+  weightGradient,
+  weightGradientScratchBytes,
+} from "../../kernels/bindings/gemm.ts";
 import type { Execution } from "../execution.ts";
 import type { Parameter } from "../parameter.ts";
 import type { Tensor } from "../tensor.ts";
@@ -46,6 +54,45 @@ export function product(
     columns: direction === "forward" ? weight.out : weight.in,
     groups: weight.groups,
     offsets,
+  });
+}
+
+/** `product` for a weight that is used once before it changes. Matrices of a group of experts are packed piece by piece. */
+export function multiply(
+  execution: Execution,
+  direction: "forward" | "backward",
+  a: Tensor,
+  weight: Parameter,
+  c: Tensor,
+  addend: Tensor | null,
+  offsets: Tensor | null,
+): void {
+  const { pool, arena } = execution;
+  const { groups } = weight;
+  const dtype = a.dtypeCode;
+  const isKept = direction === "forward" && weight.packed(dtype) !== undefined;
+  if (isKept || groups === 1) {
+    using packed = packWeight(execution, weight, direction, dtype);
+    product(execution, a, packed, c, addend, offsets);
+    return;
+  }
+  const [inner, columns] = direction === "forward" ? [weight.in, weight.out] : [weight.out, weight.in];
+  using scratch = arena.scratch(matmulPackingScratchBytes({ dtype, inner, columns, groups, threads: pool.threads }));
+  matmulPacking({
+    pool,
+    dtype,
+    a,
+    weight: weight.weight,
+    transpose: direction === "forward" ? 0 : 1,
+    addend,
+    c,
+    cDtype: c.dtypeCode,
+    rows: a.size(0),
+    inner,
+    columns,
+    groups,
+    offsets,
+    scratch: scratch.tensor,
   });
 }
 
