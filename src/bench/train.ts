@@ -3,6 +3,7 @@ import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
 import { Contest, choosePeer, PeakMeter, takeTurns } from "./contest.ts";
+import type { Contestant } from "./contestant.ts";
 import { type BenchContext, commonBenchOptions, computeTypeOption, peerOptions } from "./options.ts";
 import type { FoundPeer, PeerProgram } from "./peers.ts";
 import { type Profile, profileOf } from "./profile.ts";
@@ -61,6 +62,8 @@ export type BenchTrainResult = {
 
 const bitsSteps = 3;
 const profiledSteps = 3;
+const fewestSettlingRounds = 3;
+const mostSettlingRounds = 8;
 
 /** Measures a training step. @throws RookeryError INVALID_OPTION, BENCH_FAILED. */
 export async function benchTrain(
@@ -101,6 +104,7 @@ export async function benchTrain(
     const { experts, compile, computeType } = fastest;
     note(`rounds against ${nameOfVariant(fastest)}, the fastest variant`);
     await peer.contestant.call("prepare", { work: { ...work, computeType, variant: { experts, compile } } }, 1800);
+    await settledSeconds(peer.contestant, options.roundSeconds);
     contestants.push(peer.contestant);
   }
   const accounting = account(benchModel(work), work.sequenceLength);
@@ -178,13 +182,25 @@ async function tryVariant(
   await using peer = contestant;
   try {
     await peer.call("prepare", { work: { ...work, computeType, variant: { experts, compile } } }, 1800);
-    const { seconds } = await peer.call("round", { seconds: roundSeconds });
+    const seconds = await settledSeconds(peer, roundSeconds);
     const { peakBytes } = await peer.call("memory", {});
-    return { ...variant, tokensPerSecond: (work.batch * work.sequenceLength) / seconds.step!, peakBytes };
+    return { ...variant, tokensPerSecond: (work.batch * work.sequenceLength) / seconds, peakBytes };
   } catch (error) {
     if (!(error instanceof RookeryError)) throw error;
     return { ...variant, tokensPerSecond: null, peakBytes: null, error: error.message };
   }
+}
+
+/** Rounds until one is no longer much quicker than those before: compiled variants compile again as they meet new shapes. */
+async function settledSeconds(peer: Contestant, seconds: number): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 1; round <= mostSettlingRounds; round++) {
+    const step = (await peer.call("round", { seconds })).seconds.step!;
+    const isSettled = round >= fewestSettlingRounds && step > 0.9 * best;
+    best = Math.min(best, step);
+    if (isSettled) break;
+  }
+  return best;
 }
 
 /** Whether weights after a few steps are the same on 1 thread, on all, and on all again. */
@@ -196,7 +212,7 @@ async function hasSameBits(contest: Contest, work: TrainWork): Promise<boolean> 
 }
 
 function planOf({ rounds, roundSeconds, checkBits }: BenchTrainOptions, found: FoundPeer, variants: number): string {
-  const peerSeconds = variants * (20 + roundSeconds) + 20;
+  const peerSeconds = variants * (20 + 3 * roundSeconds) + 20;
   const seconds = (checkBits ? 20 : 0) + peerSeconds + rounds * 2 * roundSeconds + 10;
   const minutes = Math.max(1, Math.ceil(seconds / 60));
   const peer =

@@ -6,6 +6,9 @@ import torch.nn.functional as F
 
 from model import Model
 
+# too small to move a token to another expert: every round meets the loads of the first one
+LEARNING_RATE = 1e-6
+
 
 class TrainWork:
     def __init__(self, work):
@@ -16,7 +19,7 @@ class TrainWork:
         self.net = Model(work, variant["experts"])
         self.forward = torch.compile(self.net) if variant["compile"] else self.net
         self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+            self.net.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1, fused=True
         )
         self.tokens = torch.randint(0, self.vocabulary, (work["batch"], work["sequenceLength"] + 1))
 

@@ -3,6 +3,7 @@ import { hash32, streamKeys } from "../../base/random.ts";
 import { type ModelConfig, modelConfigSchema } from "../../model/config.ts";
 import { Transformer } from "../../model/transformer.ts";
 import { Execution } from "../../tensor/execution.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { predictTrainingMemory, type TrainingMemory } from "../../train/memory.ts";
 import { AdamW } from "../../train/optimizer.ts";
 import { type MicroBatch, trainStep } from "../../train/step.ts";
@@ -66,10 +67,13 @@ function randomBatch({ batch, sequenceLength, vocabulary, seed }: TrainWork): Mi
   };
 }
 
+/** Too small to move a token to another expert: every round meets the loads of the first one, here and in the peer. */
+const learningRate = 1e-6;
+
 const settings = {
   routing: { mode: "dropless", capacityFactor: 1, balanceCoefficient: 0.01, zCoefficient: 0 },
   maxGradientNorm: 1,
-  rates: { learningRate: 1e-3, expertLearningRate: 1e-3 },
+  rates: { learningRate, expertLearningRate: learningRate },
 } as const;
 
 /** Training steps of our own, on one batch again and again. */
@@ -97,9 +101,11 @@ export class TrainWorkload implements Workload {
     return { step: secondsOf(() => this.#run(repetitions)) };
   }
 
-  /** Of all weights as they are now. */
+  /** Of all weights as they are now, and of the moments, which show every bit of the gradients. */
   digest(): string {
-    return digestOf([...this.#model.parameters.values()].map(({ weight }) => weight.toBytes()));
+    const weights = [...this.#model.parameters.values()].map((parameter) => parameter.weight);
+    const moments = this.#optimizer.stateTensors().map(({ tensor }) => tensor);
+    return digestOf(bytesOf([...weights, ...moments]));
   }
 
   [Symbol.dispose](): void {
@@ -115,4 +121,8 @@ export class TrainWorkload implements Workload {
       trainStep(this.#execution, this.#model, this.#optimizer, [this.#batch], { ...settings, random, recomputation });
     }
   }
+}
+
+function* bytesOf(tensors: readonly Tensor[]): Generator<Uint8Array> {
+  for (const tensor of tensors) yield tensor.toBytes();
 }
