@@ -8,7 +8,7 @@
 static int is_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROOKERY_BF16; }
 
 /* ---- SwiGLU ---- */
-typedef struct { int32_t dtype; const char *gate_up, *dh; char *out; size_t rows, width; } swiglu_job;
+typedef struct { int32_t dtype; const char *gate_up, *dh; char *out, *h; size_t rows, width; } swiglu_job;
 
 INLINE void swiglu_row(const swiglu_job *job, size_t row, int is_bf16) {
   size_t width = job->width, gate = row * 2 * width, up = gate + width, h = row * width;
@@ -24,6 +24,10 @@ INLINE void swiglu_row(const swiglu_job *job, size_t row, int is_bf16) {
   }
 }
 
+INLINE void store_any_up_to(void *p, size_t i, f32_lanes v, size_t n, int is_bf16) {
+  if (n >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, n, is_bf16);
+}
+
 INLINE void swiglu_backward_row(const swiglu_job *job, size_t row, int is_bf16) {
   size_t width = job->width, gate = row * 2 * width, up = gate + width, h = row * width;
   for (size_t c = 0; c < width; c += LANES) {
@@ -34,13 +38,9 @@ INLINE void swiglu_backward_row(const swiglu_job *job, size_t row, int is_bf16) 
     f32_lanes d = whole ? load_any(job->dh, h + c, is_bf16) : load_any_tail(job->dh, h + c, n, is_bf16);
     f32_lanes s = vector_sigmoid(g);
     f32_lanes dgate = d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), dup = d * g * s;
-    if (whole) {
-      store_any(job->out, gate + c, dgate, is_bf16);
-      store_any(job->out, up + c, dup, is_bf16);
-    } else {
-      store_any_tail(job->out, gate + c, dgate, n, is_bf16);
-      store_any_tail(job->out, up + c, dup, n, is_bf16);
-    }
+    if (job->h) store_any_up_to(job->h, h + c, g * s * u, n, is_bf16);
+    store_any_up_to(job->out, gate + c, dgate, n, is_bf16);
+    store_any_up_to(job->out, up + c, dup, n, is_bf16);
   }
 }
 
@@ -67,13 +67,14 @@ static int32_t run_swiglu(uintptr_t pool, swiglu_job job, uintptr_t rows_limit) 
 
 ROOKERY_API int32_t rookery_swiglu_forward(uintptr_t pool, int32_t dtype, uintptr_t gate_up, uintptr_t h, size_t rows, size_t width,
                                            uintptr_t rows_limit) {
-  return run_swiglu(pool, (swiglu_job){dtype, (const char *)gate_up, 0, (char *)h, rows, width}, rows_limit);
+  return run_swiglu(pool, (swiglu_job){dtype, (const char *)gate_up, 0, (char *)h, 0, rows, width}, rows_limit);
 }
 
-ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintptr_t dh, uintptr_t gate_up, uintptr_t dgate_up, size_t rows,
-                                            size_t width, uintptr_t rows_limit) {
+ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintptr_t dh, uintptr_t gate_up, uintptr_t dgate_up,
+                                            uintptr_t h, size_t rows, size_t width, uintptr_t rows_limit) {
   if (!dh) return ROOKERY_BAD_ARGUMENT;
-  return run_swiglu(pool, (swiglu_job){dtype, (const char *)gate_up, (const char *)dh, (char *)dgate_up, rows, width}, rows_limit);
+  swiglu_job job = {dtype, (const char *)gate_up, (const char *)dh, (char *)dgate_up, (char *)h, rows, width};
+  return run_swiglu(pool, job, rows_limit);
 }
 
 /* ---- rows to their experts and back ---- */

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 2
+#define ROOKERY_ABI_VERSION 3
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -117,8 +117,10 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
 /* h[r, i] = silu(gate_up[r, i]) * gate_up[r, width + i]; gate_up [rows, 2 width]. rows_limit: int32 count at this address, 0 = all. */
 ROOKERY_API int32_t rookery_swiglu_forward(uintptr_t pool, int32_t dtype, uintptr_t gate_up, uintptr_t h, size_t rows,
                                            size_t width, uintptr_t rows_limit);
+/* h, unless 0, is made again on the way; it may be dh. */
 ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintptr_t dh, uintptr_t gate_up,
-                                            uintptr_t dgate_up, size_t rows, size_t width, uintptr_t rows_limit);
+                                            uintptr_t dgate_up, uintptr_t h, size_t rows, size_t width,
+                                            uintptr_t rows_limit);
 /* probabilities f32 [tokens, experts] = softmax(x W^T), all in f32; x [tokens, hidden] dtype, weight f32 [experts, hidden];
  * log_sum_exp f32 [tokens]. */
 ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight,

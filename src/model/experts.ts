@@ -1,6 +1,7 @@
 /** The feed-forward half of a layer: the shared expert for every token, the specialised experts for those routed to them. */
 import type { Execution } from "../tensor/execution.ts";
-import { combine, dispatch, swiglu } from "../tensor/ops/experts.ts";
+import { combine, dispatch } from "../tensor/ops/experts.ts";
+import { gatedLinear } from "../tensor/ops/gated-linear.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { type Routing, type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -44,7 +45,7 @@ function sharedExpert(
   weights: { gateUp: Parameter; down: Parameter },
 ): Tensor {
   return execution.arena.scope(
-    () => linear(execution, swiglu(execution, linear(execution, x, weights.gateUp)), weights.down, { residual }),
+    () => gatedLinear(execution, linear(execution, x, weights.gateUp), weights.down, { residual }),
     (out) => [out],
   );
 }
@@ -57,12 +58,8 @@ function localExperts(
   routing: Routing,
 ): Tensor {
   const { offsets } = routing;
-  const rowCount = offsets.rows(offsets.size(0) - 1, 1);
   return execution.arena.scope(
-    () => {
-      const hidden = swiglu(execution, linear(execution, rows, weights.gateUp, { offsets }), rowCount);
-      return linear(execution, hidden, weights.down, { offsets });
-    },
+    () => gatedLinear(execution, linear(execution, rows, weights.gateUp, { offsets }), weights.down, { offsets }),
     (out) => [out],
   );
 }

@@ -27,10 +27,10 @@ type Layer = {
 };
 
 /**
- * What a training pass makes again on the way back rather than keep: nothing; what one light pass over its inputs gives
- * (norms, SwiGLU, rows sorted by expert); or all within a block, the CLA group, since its layers share K and V.
+ * What a training pass makes again on the way back rather than keep: nothing that takes a product, or all within a block, the
+ * CLA group, since its layers share K and V.
  */
-export const recomputations = ["none", "elementwise", "block"] as const;
+export const recomputations = ["none", "block"] as const;
 export type Recomputation = (typeof recomputations)[number];
 
 /** int32 [tokens] each. */

@@ -1,7 +1,7 @@
 /** What every op needs around it: threads, the memory of the step, the compute type, and the tape while one records. */
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { Arena } from "./arena.ts";
-import { Tape, type TapeOptions } from "./tape.ts";
+import { Tape } from "./tape.ts";
 import type { ComputeType } from "./tensor.ts";
 
 export class Execution implements Disposable {
@@ -26,9 +26,9 @@ export class Execution implements Disposable {
   }
 
   /** Runs `forward` with a tape; the tape's `runBackward` then leaves gradients in the parameters. */
-  record<Result>(forward: () => Result, options: TapeOptions = {}): { result: Result; tape: Tape } {
+  record<Result>(forward: () => Result): { result: Result; tape: Tape } {
     if (this.#tape) throw new Error("a tape is recording already");
-    const tape = new Tape(this.arena, options);
+    const tape = new Tape(this.arena);
     this.#tape = tape;
     try {
       return { result: forward(), tape };

@@ -6,20 +6,15 @@
 import { type Arena, Loan, type Remake } from "./arena.ts";
 import type { Tensor } from "./tensor.ts";
 
-export type TapeOptions = { forgets?: boolean };
-
 type Entry = { backward: () => void; needs: readonly Tensor[] };
 
 export class Tape {
   readonly #arena: Arena;
-  readonly #forgets: boolean;
   readonly #entries: Entry[] = [];
   readonly #gradients = new Map<Tensor, Loan>();
 
-  /** @param forgets whether what is cheap to make again is forgotten until the way back. */
-  constructor(arena: Arena, { forgets = false }: TapeOptions = {}) {
+  constructor(arena: Arena) {
     this.#arena = arena;
-    this.#forgets = forgets;
   }
 
   /**
@@ -32,9 +27,12 @@ export class Tape {
     this.#entries.push({ backward, needs: tensors });
   }
 
-  /** Says how an op's output can be made again cheaply: a tape that forgets then keeps it only while forward needs it. */
+  /**
+   * Lets an op's output be forgotten between forward and backward, where making it again is cheap: one light pass over
+   * what is kept anyway.
+   */
   forgettable(output: Tensor, remake: Remake): void {
-    if (this.#forgets) this.#arena.forgettable(output, remake);
+    this.#arena.forgettable(output, remake);
   }
 
   /** Runs everything recorded, last first, and forgets it. */

@@ -158,7 +158,7 @@ for (const computeType of dtypes) {
 
 for (const computeType of dtypes) {
   for (const change of [{}, { topK: 2, claShareFactor: 3 }, { claShareFactor: 1, numSharedExperts: 0 }]) {
-    test(`recomputing changes no bit and takes less memory, in ${computeType}: ${JSON.stringify(change)}`, () => {
+    test(`recomputing blocks changes no bit and takes less memory, in ${computeType}: ${JSON.stringify(change)}`, () => {
       const run = (recomputation: Recomputation) => {
         using all = setUp({ ...change, numHiddenLayers: 5 }, computeType);
         const results = [1, 2, 3].map((number) => {
@@ -169,12 +169,10 @@ for (const computeType of dtypes) {
       };
       const kept = run("none");
       assert.ok(kept.results.every(({ layers }) => layers.some(({ recycled, dropped }) => recycled + dropped > 0)));
-      for (const recomputation of ["elementwise", "block"] as const) {
-        const made = run(recomputation);
-        assert.deepEqual(made.results, kept.results);
-        assert.equal(made.state, kept.state, `weights and moments, ${recomputation}`);
-        assert.ok(made.peak < kept.peak, `${recomputation}: ${made.peak} bytes, ${kept.peak} without`);
-      }
+      const made = run("block");
+      assert.deepEqual(made.results, kept.results);
+      assert.equal(made.state, kept.state, "weights and moments");
+      assert.ok(made.peak < kept.peak, `${made.peak} bytes, ${kept.peak} without`);
     });
   }
 }

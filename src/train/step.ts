@@ -108,9 +108,8 @@ export function accumulateGradients(
       seed: random.seed,
       randomStream: ["step", random.step, "micro-batch", index],
     };
-    const { result, tape } = execution.record(
-      () => forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1), recomputation),
-      { forgets: recomputation === "elementwise" },
+    const { result, tape } = execution.record(() =>
+      forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1), recomputation),
     );
     tape.runBackward();
     lossSum += result.losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0);

@@ -122,12 +122,12 @@ function poison(execution: Execution): void {
 
 /**
  * Runs the op forward and backward. With `start`, gradients are there already, as if other consumers had left them;
- * without it the first touch must overwrite. With `forgets` cheap activations are made again.
+ * without it the first touch must overwrite.
  */
 function runOp(
   op: OpCase,
   values: Record<string, Float64Array>,
-  { threads, start = false, forgets = false }: { threads: number; start?: boolean; forgets?: boolean },
+  { threads, start = false }: { threads: number; start?: boolean },
 ): Gradients {
   using stack = new DisposableStack();
   const execution = stack.use(new Execution({ threads, computeType: op.dtype }));
@@ -144,29 +144,26 @@ function runOp(
     if (!start) parameter.startGradient();
   }
   const gradients = new Map<string, Float32Array>();
-  const { result: output, tape } = execution.record(
-    () => {
-      // What is recorded first goes backward last: then the inputs' gradients are complete.
-      execution.tape?.record([], () => {
-        for (const [name, tensor] of Object.entries(tensors)) {
-          using gradient = tape.take(tensor);
-          if (gradient) gradients.set(name, gradient.tensor.toFloat32Array());
+  const { result: output, tape } = execution.record(() => {
+    // What is recorded first goes backward last: then the inputs' gradients are complete.
+    execution.tape?.record([], () => {
+      for (const [name, tensor] of Object.entries(tensors)) {
+        using gradient = tape.take(tensor);
+        if (gradient) gradients.set(name, gradient.tensor.toFloat32Array());
+      }
+    });
+    // Inputs end with the scope too: an op that does not say what its way back reads is noticed.
+    return execution.arena.scope(
+      () => {
+        for (const [name, { shape }] of Object.entries(op.inputs)) {
+          tensors[name] = execution.arena.tensor(op.dtype, ...shape);
+          tensors[name].setFloats(floats(name));
         }
-      });
-      // Inputs end with the scope too: an op that does not say what its way back reads is noticed.
-      return execution.arena.scope(
-        () => {
-          for (const [name, { shape }] of Object.entries(op.inputs)) {
-            tensors[name] = execution.arena.tensor(op.dtype, ...shape);
-            tensors[name].setFloats(floats(name));
-          }
-          return op.run(execution, tensors, parameters);
-        },
-        (made) => [made],
-      );
-    },
-    { forgets },
-  );
+        return op.run(execution, tensors, parameters);
+      },
+      (made) => [made],
+    );
+  });
   if (start) {
     for (const [name, tensor] of Object.entries(tensors)) {
       tape.gradientOf(tensor).tensor.setFloats(startOf(name, op.dtype));
@@ -206,7 +203,7 @@ export function checkGradient(op: OpCase): void {
   }
   const fresh = runOp(op, values, { threads: 1 });
   const added = runOp(op, values, { threads: 1, start: true });
-  const threaded = runOp(op, values, { threads: 3, forgets: true });
+  const threaded = runOp(op, values, { threads: 3 });
 
   const { output } = op.twin(values);
   const writtenOutput = op.written?.output ?? output.length;

@@ -43,7 +43,7 @@ function trainingOf(config: ModelConfig, rows: number, sequenceLength: number): 
   const settings = { rows, sequenceLength, computeType: "bf16", threads: availableParallelism() } as const;
   const predict = (recomputation: Recomputation) => predictTrainingMemory(config, { ...settings, recomputation });
   try {
-    const memory = { none: predict("none"), elementwise: predict("elementwise"), block: predict("block") };
+    const memory = { none: predict("none"), block: predict("block") };
     return { rows, sequenceLength, memory };
   } catch (error) {
     if (error instanceof RookeryError && error.code === "NO_COMPILER") return null;
@@ -52,14 +52,14 @@ function trainingOf(config: ModelConfig, rows: number, sequenceLength: number): 
 }
 
 function describeTraining({ rows, sequenceLength, memory }: NonNullable<InfoResult["training"]>): [string, string][] {
-  const { none, elementwise, block } = memory;
+  const { none, block } = memory;
   const of = ({ totalBytes }: TrainingMemory) => formatBytes(totalBytes);
   return [
     [
       `on ${rows} × ${sequenceLength} tokens`,
       `${of(none)} in all, ${formatBytes(none.arenaBytes)} of it activations and scratch`,
     ],
-    ["with recomputation", `${of(elementwise)} elementwise, ${of(block)} by blocks`],
+    ["with recomputation", `${of(block)} in all, ${formatBytes(block.arenaBytes)} of it activations and scratch`],
   ];
 }
 

@@ -83,7 +83,12 @@ for (const dtype of dtypes) {
           using h = output(rows * width, dtype);
           using dgateUp = output(rows * 2 * width, dtype);
           swigluForward({ ...call, h });
-          swigluBackward({ ...call, dh: dhMemory, dgateUp });
+          swigluBackward({ ...call, dh: dhMemory, dgateUp, h: null });
+          using again = accumulator(dh, dtype);
+          using dgateUpAgain = output(rows * 2 * width, dtype);
+          swigluBackward({ ...call, dh: again, dgateUp: dgateUpAgain, h: again });
+          assert.equal(bytesOf(again), bytesOf(h), "h, in the place of dh");
+          assert.equal(bytesOf(dgateUpAgain), bytesOf(dgateUp));
           assertClose(written(h, rows * width, dtype), twin.swigluForward(gateUp, width), dtype, "h");
           const expected = twin.swigluBackward(dh, gateUp, width);
           assertClose(written(dgateUp, rows * 2 * width, dtype), expected, dtype, "dgateUp");
@@ -101,7 +106,7 @@ for (const dtype of dtypes) {
         using h = output(rows * width, dtype);
         using dgateUp = output(rows * 2 * width, dtype);
         swigluForward({ pool: null, dtype: code, gateUp, h, rows, width, rowsLimit });
-        swigluBackward({ pool: null, dtype: code, gateUp, dh, dgateUp, rows, width, rowsLimit });
+        swigluBackward({ pool: null, dtype: code, gateUp, dh, dgateUp, h: null, rows, width, rowsLimit });
         assert.equal(written(h, rows * width, dtype).findIndex(Number.isNaN), limit < rows ? limit * width : -1);
         const gradient = written(dgateUp, rows * 2 * width, dtype);
         assert.equal(gradient.findIndex(Number.isNaN), limit < rows ? limit * 2 * width : -1);
@@ -117,7 +122,7 @@ for (const dtype of dtypes) {
       using dgateUp = output(12, dtype);
       const call = { pool: null, dtype: code, gateUp, rows: 1, width: 6, rowsLimit: null };
       swigluForward({ ...call, h });
-      swigluBackward({ ...call, dh, dgateUp });
+      swigluBackward({ ...call, dh, dgateUp, h: null });
       // Adding 0 makes +0 of -0; silu(-100) is 0 since the sigmoid's smallest numbers are flushed.
       const values = (memory: NativeMemory, count: number) => [...written(memory, count, dtype)].map((x) => x + 0);
       assert.deepEqual(values(h, 6), [0, 0, 0, 100, huge, nan]);

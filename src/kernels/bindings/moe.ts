@@ -11,13 +11,17 @@ export const swigluForward = kernel("rookery_swiglu_forward", {
   rowsLimit: "memory",
 });
 
-/** dgateUp [rows, 2 width] from dh [rows, width] and the forward's gateUp. */
+/**
+ * dgateUp [rows, 2 width] from dh [rows, width] and the forward's gateUp. h [rows, width], unless null, is made again on the
+ * way, to the bit; it may be dh.
+ */
 export const swigluBackward = kernel("rookery_swiglu_backward", {
   pool: "memory",
   dtype: "int",
   dh: "memory",
   gateUp: "memory",
   dgateUp: "memory",
+  h: "memory",
   rows: "size",
   width: "size",
   rowsLimit: "memory",

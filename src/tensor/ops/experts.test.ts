@@ -1,35 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FrozenRouting, swigluForward } from "../../../test/twins/moe.ts";
+import type { FrozenRouting } from "../../../test/twins/moe.ts";
 import { checkGradient, frozenRouting, mixture, type OpCase, router as routerTwin } from "../../../test/twins/ops.ts";
 import { dtypes } from "../../../test/twins/support.ts";
 import { streamKeys } from "../../base/random.ts";
 import type { RoutingMode } from "../../kernels/bindings/moe.ts";
-import { combine, dispatch, swiglu } from "./experts.ts";
+import { combine, dispatch } from "./experts.ts";
+import { gatedLinear } from "./gated-linear.ts";
 import { linear } from "./linear.ts";
 import { route } from "./router.ts";
 
 for (const dtype of dtypes) {
-  test(`gradients of swiglu in ${dtype}`, () => {
-    checkGradient({
-      dtype,
-      inputs: { gateUp: { shape: [7, 2 * 19], scale: 2 } },
-      run: (execution, { gateUp }) => swiglu(execution, gateUp!),
-      twin: ({ gateUp }) => ({ output: swigluForward(gateUp!, 19) }),
-    });
-  });
-
-  test(`gradients of swiglu over the leading rows in ${dtype}`, () => {
-    const [rows, width, used] = [9, 5, 6];
-    checkGradient({
-      dtype,
-      inputs: { gateUp: { shape: [rows, 2 * width] } },
-      run: (execution, { gateUp }) => swiglu(execution, gateUp!, execution.arena.integers(Int32Array.of(used))),
-      twin: ({ gateUp }) => ({ output: swigluForward(gateUp!, width) }),
-      written: { output: used * width, gateUp: used * 2 * width },
-    });
-  });
-
   const plans: { topK: number; mode: RoutingMode; factor: number }[] = [
     { topK: 1, mode: "dropless", factor: 1 },
     { topK: 2, mode: "dropless", factor: 1 },
@@ -64,9 +45,8 @@ for (const dtype of dtypes) {
             mode === "recycle",
             "some slots are recycled",
           );
-          const rowCount = offsets.rows(experts, 1);
           const both = linear(execution, dispatch(execution, x!, routing), gateUp!, { offsets });
-          const rows = linear(execution, swiglu(execution, both, rowCount), down!, { offsets });
+          const rows = gatedLinear(execution, both, down!, { offsets });
           return combine(execution, base!, rows, routing);
         },
         twin: ({ x, base, router, gateUp, down }) => {

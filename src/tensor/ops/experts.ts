@@ -1,12 +1,5 @@
-/** Tokens to their experts and back: dispatch → SwiGLU experts as grouped products → combine. */
-import {
-  combineBackward,
-  combineForward,
-  dispatchBackward,
-  dispatchForward,
-  swigluBackward,
-  swigluForward,
-} from "../../kernels/bindings/moe.ts";
+/** Tokens to their experts and back: dispatch → experts as grouped products → combine. */
+import { combineBackward, combineForward, dispatchBackward, dispatchForward } from "../../kernels/bindings/moe.ts";
 import type { Execution } from "../execution.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./linear.ts";
@@ -31,28 +24,6 @@ export function dispatch(execution: Execution, x: Tensor, routing: Routing): Ten
     dispatchBackward({ pool, dtype, drows: drows.tensor, rowOf, dx: dx.tensor, tokens, columns, k, accumulate });
   });
   return rows;
-}
-
-/**
- * silu(gate) · up. gateUp [rows, 2 · width]: the gate's columns, then the up projection's → [rows, width].
- * @param rowCount int32 [1]: how many leading rows there are, if not all (Shazeer, 2020).
- */
-export function swiglu(execution: Execution, gateUp: Tensor, rowCount: Tensor | null = null): Tensor {
-  const { tape, arena, pool } = execution;
-  const rows = gateUp.size(0);
-  const width = gateUp.size(1) / 2;
-  const h = arena.tensor(gateUp.dtype, rows, width);
-  const shared = { pool, dtype: gateUp.dtypeCode, gateUp, rows, width, rowsLimit: rowCount };
-  const forward = () => swigluForward({ ...shared, h });
-  forward();
-  tape?.forgettable(h, { from: [gateUp], run: forward });
-  tape?.record([gateUp, rowCount], () => {
-    using dh = tape.take(h);
-    if (!dh) return;
-    using dgateUp = tape.overwritableGradientOf(gateUp, (from, to) => add(execution, from, to));
-    swigluBackward({ ...shared, dh: dh.tensor, dgateUp: dgateUp.tensor });
-  });
-  return h;
 }
 
 /** out[t] = base[t] + Σ over the slots of t of gate · rows[row of the slot]. base, out [tokens, columns], rows as dispatch's. */
