@@ -28,17 +28,18 @@ function adviseHugePages(address: number, byteLength: number): void {
 }
 
 let isAllocatorSet = false;
+const mappedFromBytes = 256 << 10;
 
 /**
  * Has glibc map every large block on its own, so that what is freed goes back to the system. By itself it raises the limit
- * to 32 MiB as blocks are freed, and then keeps them in a heap with holes: hundreds of megabytes after a first step.
+ * to 32 MiB as blocks are freed, and then keeps them in a heap with holes: hundreds of megabytes after a long first step.
  */
 function setAllocator(): void {
   isAllocatorSet = true;
   if (platform() !== "linux") return;
   const mmapThreshold = -3;
   try {
-    koffi.load(null).func("mallopt", "int", ["int", "int"])(mmapThreshold, hugePageBytes);
+    koffi.load(null).func("mallopt", "int", ["int", "int"])(mmapThreshold, mappedFromBytes);
   } catch {
     // another libc than glibc has no such limit to set
   }
@@ -63,7 +64,7 @@ export class NativeMemory implements Addressed, Disposable {
       throw new RookeryError(
         "OUT_OF_MEMORY",
         `${(byteLength / 2 ** 30).toFixed(2)} GiB of memory are not to be had`,
-        "take a smaller model or batch; `rookery info MODEL` tells what each needs",
+        "take a smaller model or batch, or train with --recomputation block; `rookery info MODEL` tells what each needs",
         { cause: error },
       );
     }
