@@ -36,7 +36,7 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const cha
         const float *before = step ? partial[p - panel] : 0;
         float *to = is_last ? sums[turn] : partial[p - panel];
         size_t first = smaller((p - panel) * coming_a_panel, next_rows);
-        coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16)};
+        coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
         if (count > 16) multiply_chunk(tiles, from, steps, 1, before, to, &finished, coming);
         else multiply_chunk(tiles, from, steps, 0, before, to, &finished, coming);
         if (!is_last) continue;

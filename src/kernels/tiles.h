@@ -65,32 +65,48 @@ INLINE void store_rest(finished_block *block) {
   block->left = 0;
 }
 
-/* Where the next row of a block of whole panels of bf16 lies and goes: most blocks are such, and take this short way. */
-typedef struct { const float *sums; bf16 *c; const bf16 *addend; size_t columns, left; } row_cursor;
+/* Where the next row of a block of whole panels lies and goes: most blocks are such, and take this short way. */
+typedef struct { const float *sums; char *c; const char *addend; size_t row_bytes, left; int is_f32, past_cache; } row_cursor;
 
 INLINE row_cursor first_row(const finished_block *block) {
   const sums_target *target = block->target;
-  size_t at = block->row * target->columns + block->column;
-  int is_short = target->dtype == ROOKERY_BF16 && block->column + PANEL <= target->columns;
-  return (row_cursor){block->sums, (bf16 *)target->c + at, target->addend ? (const bf16 *)target->addend + at : 0, target->columns, is_short ? block->left : 0};
+  int is_f32 = target->dtype == ROOKERY_F32;
+  size_t element = is_f32 ? sizeof(float) : sizeof(bf16), at = (block->row * target->columns + block->column) * element;
+  size_t left = block->column + PANEL <= target->columns ? block->left : 0;
+  return (row_cursor){block->sums, target->c + at, target->addend ? target->addend + at : 0, target->columns * element, left, is_f32, target->past_cache};
 }
 
 INLINE void store_next_row(row_cursor *row) {
   if (!row->left) return;
   f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
-  if (row->addend) {
-    low += load_bf16(row->addend);
-    high += load_bf16(row->addend + LANES);
-    row->addend += row->columns;
+  if (row->is_f32) {
+    if (row->addend) {
+      low += load_f32((const float *)row->addend);
+      high += load_f32((const float *)row->addend + LANES);
+      row->addend += row->row_bytes;
+    }
+    if (row->past_cache) {
+      _mm512_stream_ps((float *)row->c, (__m512)low);
+      _mm512_stream_ps((float *)row->c + LANES, (__m512)high);
+    } else {
+      store_f32((float *)row->c, low);
+      store_f32((float *)row->c + LANES, high);
+    }
+  } else {
+    if (row->addend) {
+      low += load_bf16((const bf16 *)row->addend);
+      high += load_bf16((const bf16 *)row->addend + LANES);
+      row->addend += row->row_bytes;
+    }
+    _mm512_storeu_si512(row->c, narrow32((__m512)low, (__m512)high));
   }
-  _mm512_storeu_si512(row->c, narrow32((__m512)low, (__m512)high));
   row->sums += PANEL;
-  row->c += row->columns;
+  row->c += row->row_bytes;
   row->left--;
 }
 
-/* Rows that are read after this chunk, `rows` of them, one line of each a step. */
-typedef struct { const char *at; size_t rows, stride; } coming_rows;
+/* What is read after this chunk, fetched early: at each step a line of `rows` rows, `stride` apart; then `step_stride` further on. */
+typedef struct { const char *at; size_t rows, stride, step_stride; } coming_rows;
 
 /*
  * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a row after each product: the
@@ -122,7 +138,7 @@ INLINE void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, int lower
       _tile_dpbf16ps(3, 5, 7);
       store_next_row(&row);
     }
-    for (size_t r = 0; r < coming.rows; r++) _mm_prefetch(coming.at + r * coming.stride + step * 64, _MM_HINT_T1);
+    for (size_t r = 0; r < coming.rows; r++) _mm_prefetch(coming.at + r * coming.stride + step * coming.step_stride, _MM_HINT_T1);
   }
   while (row.left) store_next_row(&row);
   _tile_stored(0, sums, 128);

@@ -2,38 +2,54 @@
 #include "weight_gradient.h"
 #include "threads.h"
 
-static void gradient_block(void *context, int32_t task, int32_t thread) {
+static void gradient_rows(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const gradient_job *job = context;
-  size_t group = (size_t)task / job->out_blocks, row = (size_t)task % job->out_blocks * GRADIENT_OUT_BLOCK;
-  size_t last = smaller(row + GRADIENT_OUT_BLOCK, job->out);
-#ifdef ROOKERY_AMX
-  if (uses_tiles(job->dtype)) { gradient_tile_rows(job, group, row, last); return; }
-#endif
-  gradient_vector_rows(job, group, row, last);
+  size_t blocks = ceil_div(job->out, GRADIENT_OUT_BLOCK), group = (size_t)task / blocks, row = (size_t)task % blocks * GRADIENT_OUT_BLOCK;
+  gradient_vector_rows(job, group, row, smaller(row + GRADIENT_OUT_BLOCK, job->out));
 }
 
+#ifdef ROOKERY_AMX
+static void gradient_tiles(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const gradient_job *job = context;
+  size_t ranges = ceil_div(job->own_blocks, OWN_BLOCKS_A_TASK), sets = (size_t)task / ranges;
+  size_t sets_in_group = ceil_div(ceil_div(smaller(job->out, job->in), 32), job->blocks_in_set), first = (size_t)task % ranges * OWN_BLOCKS_A_TASK;
+  gradient_tile_block(job, sets / sets_in_group, sets % sets_in_group * job->blocks_in_set, first, smaller(first + OWN_BLOCKS_A_TASK, job->own_blocks));
+}
+
+static void sum_on_tiles(uintptr_t pool, gradient_job *job, bf16 *scratch) {
+  size_t steps = steps_before(job, job->groups), shared = ceil_div(smaller(job->out, job->in), 32), most = 1;
+  for (size_t g = 0; g < job->groups; g++) {
+    size_t rows = (size_t)(job->offsets[g + 1] - job->offsets[g]);
+    if (ceil_div(rows, 32) > most) most = ceil_div(rows, 32);
+  }
+  size_t set = SHARED_BYTES_IN_CACHE / (most * 1024 * sizeof(bf16));
+  set = set < LEAST_SHARED_BLOCKS ? LEAST_SHARED_BLOCKS : smaller(set, MOST_SHARED_BLOCKS);
+  job->shared_tiles = scratch;
+  job->shares_x = job->in <= job->out;
+  job->own_blocks = ceil_div(job->shares_x ? job->out : job->in, 32);
+  job->blocks_in_set = smaller(set, shared);
+  rookery_parallel(pool, (int32_t)steps, pack_gradient_step, job);
+  rookery_parallel(pool, (int32_t)(job->groups * ceil_div(shared, job->blocks_in_set) * ceil_div(job->own_blocks, OWN_BLOCKS_A_TASK)), gradient_tiles, job);
+}
+#endif
+
 ROOKERY_API size_t rookery_weight_gradient_scratch_bytes(int32_t dtype, size_t rows, size_t out, size_t in, size_t groups) {
-  if (!uses_tiles(dtype)) return 0;
-  size_t steps = rows / 32 + groups;
-  return steps * 1024 * (ceil_div(out, 32) * 2 + ceil_div(in, PANEL) * 2);
+  return uses_tiles(dtype) ? (rows / 32 + groups) * ceil_div(smaller(out, in), 32) * 1024 * sizeof(bf16) : 0;
 }
 
 ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x, uintptr_t weight_gradient, size_t rows,
                                             size_t out, size_t in, size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t scratch) {
   if (!dy || !x || !weight_gradient || !out || !in || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
   if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || (uses_tiles(dtype) && (!scratch || scratch % 64))) return ROOKERY_BAD_ARGUMENT;
-  gradient_job job = {dtype, accumulate, (const char *)dy, (const char *)x, (float *)weight_gradient, out, in, groups, ceil_div(out, GRADIENT_OUT_BLOCK), 0, {0, (int32_t)rows}, 0, 0};
+  gradient_job job = {.dtype = dtype, .accumulate = accumulate, .dy = (const char *)dy, .x = (const char *)x, .gradient = (float *)weight_gradient,
+                      .out = out, .in = in, .groups = groups, .all_rows = {0, (int32_t)rows}};
   job.offsets = offsets ? (const int32_t *)offsets : job.all_rows;
   if (!offsets_are_sound(job.offsets, groups, rows)) return ROOKERY_BAD_ARGUMENT;
 #ifdef ROOKERY_AMX
-  if (uses_tiles(dtype)) {
-    size_t steps = steps_before(&job, groups);
-    job.dy_tiles = (bf16 *)scratch;
-    job.x_tiles = job.dy_tiles + steps * ceil_div(out, 32) * 2 * 512;
-    rookery_parallel(pool, (int32_t)steps, pack_gradient_step, &job);
-  }
+  if (uses_tiles(dtype)) { sum_on_tiles(pool, &job, (bf16 *)scratch); return ROOKERY_OK; }
 #endif
-  rookery_parallel(pool, (int32_t)(groups * job.out_blocks), gradient_block, &job);
+  rookery_parallel(pool, (int32_t)(groups * ceil_div(out, GRADIENT_OUT_BLOCK)), gradient_rows, &job);
   return ROOKERY_OK;
 }

@@ -4,16 +4,23 @@
 
 #include "panels.h"
 
+#define OWN_BLOCKS_A_TASK 4
+#define MOST_SHARED_BLOCKS 64 /* of partial sums that a task holds */
+#define LEAST_SHARED_BLOCKS 8 /* fewer, and packing a task's own side costs more than it saves */
+#define SHARED_BYTES_IN_CACHE (1024 * 1024) /* of the shared side that a task reads over and over */
 #define GRADIENT_OUT_BLOCK 64 /* rows of a gradient that one task makes */
 
 typedef struct {
   int32_t dtype, accumulate;
   const char *dy, *x;
   float *gradient;
-  size_t out, in, groups, out_blocks;
+  size_t out, in, groups;
   const int32_t *offsets;
   int32_t all_rows[2];
-  bf16 *dy_tiles, *x_tiles;
+  /* on tiles: whether x is what all tasks share, and dy what each packs a part of; or the other way round */
+  int shares_x;
+  bf16 *shared_tiles;
+  size_t own_blocks, blocks_in_set; /* of 32 columns: all of a task's own side; those of the shared side that a task reads */
 } gradient_job;
 
 /* Rows of a group are packed in steps of 32, each group from a step of its own: steps before group g. */
@@ -23,10 +30,11 @@ INLINE size_t steps_before(const gradient_job *job, size_t group) {
   return steps;
 }
 
-/* Rows [first_out, last_out) of a group's gradient: weight_gradient_vector.c and weight_gradient_amx.c. */
+/* Rows [first_out, last_out) of a group's gradient: weight_gradient_vector.c. */
 void gradient_vector_rows(const gradient_job *job, size_t group, size_t first_out, size_t last_out);
-void gradient_tile_rows(const gradient_job *job, size_t group, size_t first_out, size_t last_out);
-/* A task of the pool: packs one step of dy and of x. */
+/* Blocks of 32 own columns times a set of blocks of the shared side: weight_gradient_amx.c. */
+void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own);
+/* A task of the pool: packs one step of what is shared. */
 void pack_gradient_step(void *context, int32_t task, int32_t thread);
 
 #endif

@@ -1,14 +1,84 @@
-/* Sums of dy^T x in bf16 on AMX tiles. */
+/*
+ * Sums of dy^T x in bf16 on AMX tiles. One of dy and x, the narrower, is packed into tiles beforehand and shared by all tasks; each task
+ * packs 32 columns of the other as it goes, 256 rows at a time, into the first cache. So the wider one is read once and never written.
+ */
 #ifdef ROOKERY_AMX
 #include "weight_gradient.h"
 #include "tiles.h"
 
-#define FEW_PANELS 16
+/* Two rows of 32 columns become pairs: columns 0-15 in *low, 16-31 in *high. */
+INLINE void pair_rows(__m512i even, __m512i odd, __m512i *low, __m512i *high) {
+  const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), second = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+  __m512i lower = _mm512_unpacklo_epi16(even, odd), upper = _mm512_unpackhi_epi16(even, odd);
+  *low = _mm512_permutex2var_epi64(lower, first, upper);
+  *high = _mm512_permutex2var_epi64(lower, second, upper);
+}
+
+/* 32 rows of 32 columns as B tiles: [16 pairs of rows][16 columns] twice. */
+INLINE void pack_pairs(const bf16 *from, size_t stride, bf16 *to) {
+  for (size_t pair = 0; pair < 16; pair++) {
+    __m512i low, high;
+    pair_rows(_mm512_loadu_si512(from + 2 * pair * stride), _mm512_loadu_si512(from + (2 * pair + 1) * stride), &low, &high);
+    _mm512_store_si512(to + pair * 32, low);
+    _mm512_store_si512(to + 512 + pair * 32, high);
+  }
+}
 
 /*
- * One step (32 rows) of dy becomes A tiles, transposed (16 columns of dy x 32 rows), and of x B tiles (16 row pairs x 16 columns of x).
- * Both lie as packed weights do, [panel of 32 columns][step][2 tiles], so that the sum over steps reads straight on.
+ * 32 rows of 32 columns transposed, as A tiles: [16 columns][32 rows] twice. Eight columns at a time: loads put rows i, 8 + i, 16 + i and
+ * 24 + i beside each other, so that shuffles need not cross lanes.
  */
+INLINE void pack_transposed(const bf16 *from, size_t stride, bf16 *to) {
+  for (size_t column = 0; column < 32; column += 8) {
+    __m512i r[8], s[8];
+    for (size_t i = 0; i < 8; i++) {
+      const bf16 *at = from + i * stride + column;
+      __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)at));
+      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(at + 8 * stride)), 1);
+      v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(at + 16 * stride)), 2);
+      r[i] = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(at + 24 * stride)), 3);
+    }
+    for (int i = 0; i < 8; i += 2) { s[i] = _mm512_unpacklo_epi16(r[i], r[i + 1]); s[i + 1] = _mm512_unpackhi_epi16(r[i], r[i + 1]); }
+    for (int i = 0; i < 8; i += 4) {
+      r[i] = _mm512_unpacklo_epi32(s[i], s[i + 2]); r[i + 1] = _mm512_unpackhi_epi32(s[i], s[i + 2]);
+      r[i + 2] = _mm512_unpacklo_epi32(s[i + 1], s[i + 3]); r[i + 3] = _mm512_unpackhi_epi32(s[i + 1], s[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+      _mm512_store_si512(to + (column + 2 * i) * 32, _mm512_unpacklo_epi64(r[i], r[i + 4]));
+      _mm512_store_si512(to + (column + 2 * i + 1) * 32, _mm512_unpackhi_epi64(r[i], r[i + 4]));
+    }
+  }
+}
+
+/* Rows from dy or from x: what a job packs, and how. dy's columns are rows of the gradient, so it is A, and transposed. */
+typedef struct { const bf16 *at; size_t columns; int is_dy; } packed_side;
+
+static packed_side shared_side(const gradient_job *job) {
+  return job->shares_x ? (packed_side){(const bf16 *)job->x, job->in, 0} : (packed_side){(const bf16 *)job->dy, job->out, 1};
+}
+static packed_side own_side(const gradient_job *job) {
+  return job->shares_x ? (packed_side){(const bf16 *)job->dy, job->out, 1} : (packed_side){(const bf16 *)job->x, job->in, 0};
+}
+
+/* One step, up to 32 rows of the 32 columns from `column` on. Rows and columns that are not there are zeros. */
+static void pack_rows(const packed_side *side, size_t row, size_t rows, size_t column, bf16 *to) {
+  _Alignas(64) bf16 padded[32 * 32];
+  const bf16 *from = side->at + row * side->columns + column;
+  size_t stride = side->columns;
+  /* dy's rows are copied together in any case: they are read four times, and often lie so far apart that they push each other out */
+  if (rows < 32 || column + 32 > side->columns || side->is_dy) {
+    __mmask32 mask = lanes_below32(side->columns - column);
+    for (size_t r = 0; r < 32; r++) {
+      _mm512_store_si512(padded + r * 32, r < rows ? _mm512_maskz_loadu_epi16(mask, from + r * stride) : _mm512_setzero_si512());
+    }
+    from = padded;
+    stride = 32;
+  }
+  if (side->is_dy) pack_transposed(from, stride, to);
+  else pack_pairs(from, stride, to);
+}
+
+/* Shared tiles lie as packed weights do, [block of 32 columns][step][2 tiles], group after group. */
 void pack_gradient_step(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const gradient_job *job = context;
@@ -19,70 +89,71 @@ void pack_gradient_step(void *context, int32_t task, int32_t thread) {
     step -= steps;
     first_step += steps;
   }
+  packed_side side = shared_side(job);
   size_t row = (size_t)job->offsets[group] + step * 32, rows = smaller((size_t)job->offsets[group + 1] - row, 32);
-  size_t out_tiles = ceil_div(job->out, 32) * 2, in_tiles = ceil_div(job->in, PANEL) * 2;
-  const bf16 *dy = (const bf16 *)job->dy + row * job->out, *x = (const bf16 *)job->x + row * job->in;
-  bf16 *dy_to = job->dy_tiles + first_step * out_tiles * 512, *x_to = job->x_tiles + first_step * in_tiles * 512;
-  for (size_t tile = 0; tile < out_tiles; tile++) {
-    size_t column = tile * 16, left = column < job->out ? smaller(job->out - column, 16) : 0;
-    __mmask32 mask = lanes_below32(left);
-    __m512i r[16];
-    for (size_t pair = 0; pair < 16; pair++) {
-      __m512i even = 2 * pair < rows ? _mm512_maskz_loadu_epi16(mask, dy + 2 * pair * job->out + column) : _mm512_setzero_si512();
-      __m512i odd = 2 * pair + 1 < rows ? _mm512_maskz_loadu_epi16(mask, dy + (2 * pair + 1) * job->out + column) : _mm512_setzero_si512();
-      r[pair] = zip_words(even, odd);
-    }
-    transpose16(r);
-    bf16 *to = dy_to + ((tile / 2 * steps + step) * 2 + tile % 2) * 512;
-    for (int c = 0; c < 16; c++) _mm512_store_si512(to + c * 32, r[c]);
-  }
-  for (size_t tile = 0; tile < in_tiles; tile++) {
-    size_t column = tile * 16, left = column < job->in ? smaller(job->in - column, 16) : 0;
-    __mmask32 mask = lanes_below32(left);
-    bf16 *to = x_to + ((tile / 2 * steps + step) * 2 + tile % 2) * 512;
-    for (size_t pair = 0; pair < 16; pair++) {
-      __m512i even = 2 * pair < rows ? _mm512_maskz_loadu_epi16(mask, x + 2 * pair * job->in + column) : _mm512_setzero_si512();
-      __m512i odd = 2 * pair + 1 < rows ? _mm512_maskz_loadu_epi16(mask, x + (2 * pair + 1) * job->in + column) : _mm512_setzero_si512();
-      _mm512_store_si512(to + pair * 32, zip_words(even, odd));
-    }
+  size_t blocks = ceil_div(side.columns, 32);
+  for (size_t block = 0; block < blocks; block++) {
+    pack_rows(&side, row, rows, block * 32, job->shared_tiles + ((first_step * blocks) + block * steps + step) * 1024);
   }
 }
 
-/* Rows [first_out, last_out) of a group's gradient. */
-void gradient_tile_rows(const gradient_job *job, size_t group, size_t first_out, size_t last_out) {
-  _Alignas(64) float sums[2][PANEL * PANEL];
-  _Alignas(64) float partial[FEW_PANELS][PANEL * PANEL];
-  float *gradient = job->gradient + group * job->out * job->in;
-  size_t all_steps = ceil_div((size_t)(job->offsets[group + 1] - job->offsets[group]), 32), before = steps_before(job, group), turn = 0;
-  if (!all_steps) {
-    if (!job->accumulate) memset(gradient + first_out * job->in, 0, (last_out - first_out) * job->in * sizeof(float));
+static void zero_columns(const gradient_job *job, float *gradient, size_t first, size_t last) {
+  if (job->shares_x) {
+    memset(gradient + first * job->in, 0, (last - first) * job->in * sizeof(float));
     return;
   }
-  size_t panels = ceil_div(job->in, PANEL);
-  const bf16 *dy = job->dy_tiles + before * ceil_div(job->out, PANEL) * 1024, *x = job->x_tiles + before * panels * 1024;
-  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient};
+  for (size_t row = 0; row < job->out; row++) memset(gradient + row * job->in + first, 0, (last - first) * sizeof(float));
+}
+
+/* Packs a chunk of rows of 32 own columns. */
+static void pack_chunk(const packed_side *own, size_t first, size_t last, size_t column, bf16 *tiles) {
+  for (size_t row = first; row < last; row += 32, tiles += 1024) pack_rows(own, row, smaller(last - row, 32), column, tiles);
+  settle_stores();
+}
+
+void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own) {
+  _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
+  _Alignas(64) float sums[2][PANEL * PANEL];
+  _Alignas(64) float partial[MOST_SHARED_BLOCKS][PANEL * PANEL];
+  float *gradient = job->gradient + group * job->out * job->in;
+  size_t first = (size_t)job->offsets[group], last = (size_t)job->offsets[group + 1], turn = 0;
+  packed_side own = own_side(job), shared = shared_side(job);
+  if (first == last) {
+    if (!job->accumulate && set == 0) zero_columns(job, gradient, first_own * 32, smaller(last_own * 32, own.columns));
+    return;
+  }
+  size_t blocks = ceil_div(shared.columns, 32), set_end = smaller(set + job->blocks_in_set, blocks), all_steps = ceil_div(last - first, 32);
+  const bf16 *shared_tiles = job->shared_tiles + steps_before(job, group) * blocks * 1024;
+  int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
+  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache};
   finished_block finished = {&target, 0, 0, 0, 0};
   configure_tiles(32);
-  /* A wide x: a panel of it is read once for all rows of this task. A narrow one: all its panels, chunk by chunk. */
-  int is_wide = panels > FEW_PANELS || job->in > job->out;
-  size_t chunk = is_wide ? all_steps : CHUNK_STEPS, set = is_wide ? 1 : FEW_PANELS;
-  for (size_t panel = 0; panel < panels; panel += set) {
-    for (size_t row = first_out; row < last_out; row += 32) {
-      for (size_t step = 0; step < all_steps; step += chunk) {
-        size_t steps = smaller(all_steps - step, chunk);
-        int is_last = step + steps == all_steps;
-        for (size_t p = panel; p < smaller(panel + set, panels); p++) {
-          float *to = is_last ? sums[turn] : partial[p - panel];
-          multiply_chunk(dy + (row / 32 * all_steps + step) * 1024, x + (p * all_steps + step) * 1024, steps, 1,
-                         step ? partial[p - panel] : 0, to, &finished, (coming_rows){0});
-          if (!is_last) continue;
-          finished = (finished_block){&target, to, row, p * PANEL, smaller(job->out - row, 32)};
-          turn ^= 1;
-        }
+  for (size_t column = first_own * 32; column < last_own * 32; column += 32) {
+    for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
+      size_t steps = smaller(all_steps - step, CHUNK_STEPS);
+      int is_last = step + steps == all_steps;
+      pack_chunk(&own, first + step * 32, smaller(first + (step + steps) * 32, last), column, tiles);
+      /* the chunk after this one: the next rows, or the first rows of the next columns */
+      size_t next_row = is_last ? first : first + (step + steps) * 32, next_column = is_last ? column + 32 : column;
+      size_t next_rows = next_column < smaller(last_own * 32, own.columns) ? smaller(last - next_row, CHUNK_STEPS * 32) : 0;
+      size_t rows_a_step = ceil_div(next_rows, (set_end - set) * steps), stride = own.columns * sizeof(bf16);
+      for (size_t block = set; block < set_end; block++) {
+        const bf16 *other = shared_tiles + (block * all_steps + step) * 1024;
+        const float *before = step ? partial[block - set] : 0;
+        float *to = is_last ? sums[turn] : partial[block - set];
+        size_t fetched = smaller((block - set) * steps * rows_a_step, next_rows);
+        coming_rows coming = {(const char *)(own.at + (next_row + fetched) * own.columns + next_column), fetched < next_rows ? rows_a_step : 0,
+                              stride, rows_a_step * stride};
+        multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 1, before, to, &finished, coming);
+        if (!is_last) continue;
+        size_t row = job->shares_x ? column : block * 32;
+        finished = (finished_block){&target, to, row, job->shares_x ? block * 32 : column, smaller(job->out - row, 32)};
+        turn ^= 1;
       }
     }
   }
   store_rest(&finished);
+  _mm_sfence(); /* rows may have gone past the cache */
   _tile_release();
 }
 #endif
