@@ -70,9 +70,12 @@ export class Transformer implements Disposable {
 
   /** Fresh weights, norms 1. The same seed gives the same model. */
   initialize(seed: number, scheme: Initialization = "official"): void {
-    for (const description of this.descriptions) {
-      const { weight } = this.parameter(description.name);
-      const values = new Float32Array(weight.elements);
+    const weights = this.descriptions.map(({ name }) => this.parameter(name).weight);
+    // one array for all: each of its own would be there until the garbage collector comes
+    const room = new Float32Array(Math.max(...weights.map(({ elements }) => elements)));
+    for (const [index, description] of this.descriptions.entries()) {
+      const weight = weights[index]!;
+      const values = room.subarray(0, weight.elements).fill(0);
       if (description.role === "norm") values.fill(1);
       else {
         const deviation = initialDeviation(description, this.config.initializerRange, scheme);

@@ -6,7 +6,7 @@ import { liveMemory } from "../kernels/bindings/memory.ts";
 import { presets } from "../model/presets.ts";
 import { recomputations, Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
-import { peakProcessBytes, predictTrainingMemory } from "./memory.ts";
+import { memoryWarning, peakProcessBytes, predictTrainingMemory } from "./memory.ts";
 import { accumulateGradients, type MicroBatch } from "./step.ts";
 
 function batchOf(rows: number, sequenceLength: number, vocabulary: number): MicroBatch {
@@ -66,6 +66,19 @@ test("hunyuan-large is predicted without making it", () => {
   assert.ok(block!.arenaBytes < none!.arenaBytes / 10);
   assert.equal(none!.totalBytes, none!.stateBytes + none!.arenaBytes + none!.runtimeBytes);
   assert.deepEqual(liveMemory(), before);
+});
+
+test("a run that will not fit is told what it needs, and what would take less", () => {
+  const settings = { rows: 4, sequenceLength: 1024, computeType: "bf16", threads: 2, recomputation: "none" } as const;
+  const config = presets.nano;
+  const needed = predictTrainingMemory(config, settings);
+  assert.equal(memoryWarning(config, settings, needed, needed.totalBytes), undefined);
+  const warning = memoryWarning(config, settings, needed, 1e8);
+  assert.match(warning!, /^this run needs about 0\.[678] GB of memory and 0\.1 GB are free: lower --micro-batch-tokens/);
+  assert.match(warning!, /or take --first-moment-type bf16, or with --recomputation block it needs 0\.6 GB$/);
+  const least = { ...settings, recomputation: "block", firstMomentType: "bf16" } as const;
+  const mends = memoryWarning(config, least, predictTrainingMemory(config, least), 1e8)!.split(": ")[1];
+  assert.equal(mends, "lower --micro-batch-tokens");
 });
 
 test("the process has held some memory", () => {

@@ -35,7 +35,7 @@ export function memorySettingsOf(options: TrainOptions): TrainingMemorySettings 
 }
 
 /** Measured on Linux x64: two threads of JavaScript, a tokenizer, the data that is being read. */
-const runtimeBytes = 200e6;
+const runtimeBytes = 300e6;
 
 /**
  * What a run would take. The arena's part is counted by going through a step without memory and without kernels, so it needs
