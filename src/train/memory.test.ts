@@ -74,7 +74,10 @@ test("a run that will not fit is told what it needs, and what would take less", 
   const needed = predictTrainingMemory(config, settings);
   assert.equal(memoryWarning(config, settings, needed, needed.totalBytes), undefined);
   const warning = memoryWarning(config, settings, needed, 1e8);
-  assert.match(warning!, /^this run needs about 0\.[678] GB of memory and 0\.1 GB are free: lower --micro-batch-tokens/);
+  assert.match(
+    warning!,
+    /^this run needs about 0\.[678] GB of memory and 0\.1 GB are free: lower --micro-batch-tokens/,
+  );
   assert.match(warning!, /or take --first-moment-type bf16, or with --recomputation block it needs 0\.6 GB$/);
   const least = { ...settings, recomputation: "block", firstMomentType: "bf16" } as const;
   const mends = memoryWarning(config, least, predictTrainingMemory(config, least), 1e8)!.split(": ")[1];
