@@ -100,8 +100,9 @@ describe("options of a run that goes on", () => {
   const resume = (given: TrainOptionsInput) =>
     resumedOptions(trainOptionsSchema.parse({ resume: true, name: "a", ...given }), stored);
 
-  it("are the stored ones, but for where it lies and its threads", () => {
+  it("are the stored ones, but for where it lies, its threads, and what it makes again to save memory", () => {
     assert.deepEqual(resume({}), stored);
+    assert.deepEqual(resume({ recomputation: "block" }), { ...stored, recomputation: "block" });
     assert.deepEqual(resume({ threads: 1, runsFolder: "elsewhere" }), {
       ...stored,
       threads: 1,
@@ -124,6 +125,7 @@ describe("options of a run that goes on", () => {
     refused({ model: { topK: 2 } }, "--resume goes on with model.topK left out, but 2 was given");
     refused({ model: { numExperts: 8 } }, "--resume goes on with model.numExperts 4, but 8 was given");
     refused({ filters: { minCharacters: 2 } }, "--resume goes on with filters.minCharacters 1, but 2 was given");
+    refused({ firstMomentType: "bf16" }, '--resume goes on with firstMomentType "f32", but "bf16" was given');
     refused({ seed: 5 }, "--resume goes on with seed 1, but 5 was given");
   });
 });
