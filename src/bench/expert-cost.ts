@@ -1,7 +1,7 @@
 /** What more experts cost, at the same work a token: how much of it the larger traffic of weights explains, and what it was. */
 import { type Contest, PeakMeter, takeTurns } from "./contest.ts";
 import type { Contestant } from "./contestant.ts";
-import { stateBytes } from "./growth-model.ts";
+import { stateBytesPerWeight } from "./growth-model.ts";
 import type { GrowthPlan } from "./growth-points.ts";
 import { type Profile, profileOf } from "./profile.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
@@ -67,7 +67,7 @@ export async function measureExpertCost(
     await meter.measure(computeType, true);
   });
   const [fewSeconds, manySeconds] = turns.map((results) => results.map((round) => round.step!)) as [number[], number[]];
-  const moreBytes = (manyParameters - fewParameters) * stateBytes(computeType);
+  const moreBytes = (manyParameters - fewParameters) * stateBytesPerWeight;
   const explained = fewSeconds.map((seconds, round) => seconds + moreBytes / meter.bytes[round]!);
   const tokens = from.work.batch * from.work.sequenceLength;
   const rates = (seconds: number[]) => spreadOf(seconds.map((one) => tokens / one));

@@ -28,7 +28,7 @@ test("seconds are costs by rates; more experts move more weights, and nothing el
   assert.equal(many.attention, few.attention);
   assert.equal(many.activations, few.activations);
   const moreWeights = 6 * 56 * (3 * 704 * 256 + 256);
-  assert.ok(Math.abs(many.state - few.state - (moreWeights * 52) / 1e10) < 1e-9);
+  assert.ok(Math.abs(many.state - few.state - (moreWeights * 44) / 1e10) < 1e-9);
   assert.equal(totalOf(few), few.products + few.attention + few.state + few.activations);
 });
 

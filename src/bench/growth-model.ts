@@ -5,7 +5,7 @@
 import { account } from "../model/accounting.ts";
 import { describeParameters, elementCount } from "../model/parameters.ts";
 import { attentionFlops } from "./attention-flops.ts";
-import type { BenchComputeType, TrainWork } from "./protocol.ts";
+import type { TrainWork } from "./protocol.ts";
 import { benchModel } from "./work/train.ts";
 
 /** FLOPs a second of products, of attention, and bytes a second. */
@@ -25,7 +25,7 @@ export function stepCosts(work: TrainWork): StepParts {
   return {
     products: products * tokens,
     attention: (forward + backward) * work.layers,
-    state: parameters * stateBytes(work.computeType),
+    state: parameters * stateBytesPerWeight,
     activations: activationBytes(work) * tokens,
   };
 }
@@ -37,12 +37,9 @@ function attentionOfNothing({ layers, heads }: TrainWork, headDim: number): numb
 
 /**
  * Bytes a weight moves in a step: AdamW reads weight, gradient and both moments and writes all but the gradient (28); the
- * gradient is written, and read for its norm (8); the weight is read and packed for both directions and read by the products.
+ * gradient is written, and read for its norm (8); products read the weight forward and backward, and pack it in the cache (8).
  */
-export function stateBytes(computeType: BenchComputeType): number {
-  const packed = computeType === "bf16" ? 2 : 4;
-  return 28 + 8 + 2 * (4 + packed + packed);
-}
+export const stateBytesPerWeight = 28 + 8 + 8;
 
 /**
  * Bytes that a token's activations move: each is written once and read once by what comes next, and the way back moves twice

@@ -6,7 +6,7 @@ import { checkModelConfig } from "../model/config.ts";
 import { attentionFlops } from "./attention-flops.ts";
 import { Contest } from "./contest.ts";
 import { type ExpertCost, measureExpertCost } from "./expert-cost.ts";
-import { predictStep, type Rates, type StepParts, stateBytes, stepCosts, totalOf } from "./growth-model.ts";
+import { predictStep, type Rates, type StepParts, stateBytesPerWeight, stepCosts, totalOf } from "./growth-model.ts";
 import { type GrowthAxis, type GrowthPlan, growthAxes, growthPoints } from "./growth-points.ts";
 import { type BenchContext, commonBenchOptions, computeTypeOption } from "./options.ts";
 import { type Profile, profileOf } from "./profile.ts";
@@ -228,7 +228,7 @@ function planOf(
   const seconds = plans.reduce((sum, { work, threads }) => {
     const step = 2 * totalOf(predictStep(work, rates.get(threads)!)); // no step is as quick as the model
     const models = checkBits ? 4 : 1;
-    const parameters = stepCosts(work).state / stateBytes(work.computeType);
+    const parameters = stepCosts(work).state / stateBytesPerWeight;
     const steps = 3 + (checkBits ? 3 * bitsSteps + bitsSteps * threads : 0);
     return (
       sum + 1.5 + models * parameters * initializationSeconds + steps * step + rounds * Math.max(roundSeconds, step)

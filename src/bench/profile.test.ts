@@ -4,6 +4,7 @@ import { classOf, outsideKernels, profileOf } from "./profile.ts";
 
 test("a kernel belongs to one class of work", () => {
   assert.equal(classOf("rookery_matmul"), "products");
+  assert.equal(classOf("rookery_matmul_packing"), "products that pack weights");
   assert.equal(classOf("rookery_weight_gradient"), "weight gradients");
   assert.equal(classOf("rookery_attention_backward"), "attention");
   assert.equal(classOf("rookery_cross_entropy"), "head and loss");

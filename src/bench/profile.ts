@@ -6,6 +6,7 @@ const classes: readonly (readonly [name: string, pattern: RegExp])[] = [
   ["head and loss", /cross_entropy|loss|logits/],
   ["attention", /attention/],
   ["weight gradients", /weight_gradient/],
+  ["products that pack weights", /matmul_packing/],
   ["packing weights", /pack/],
   ["products", /matmul|expert/],
   ["optimizer", /adamw|sum_of_squares/],

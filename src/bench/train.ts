@@ -35,8 +35,12 @@ export type PeerVariant = {
   compile: boolean;
   tokensPerSecond: number | null;
   peakBytes: number | null;
+  /** Its first step took so long that it was not repeated: the figures are that step's. */
+  isHopeless?: boolean;
   error?: string;
 };
+
+type VariantName = Pick<PeerVariant, "experts" | "computeType" | "compile">;
 
 export type BenchTrainResult = {
   bench: "train";
@@ -62,6 +66,9 @@ export type BenchTrainResult = {
 
 const bitsSteps = 3;
 const profiledSteps = 3;
+/** A first step also makes the model and prepares its products; what is beyond this cannot win, and may take minutes. */
+const hopelessTimes = 3;
+const hopelessSeconds = 5;
 const fewestSettlingRounds = 3;
 const mostSettlingRounds = 8;
 
@@ -80,7 +87,8 @@ export async function benchTrain(
   const sameBits = options.checkBits ? await hasSameBits(contest, work) : null;
   const tried: PeerVariant[] = [];
   for (const variant of variants) {
-    const row = await tryVariant(contest, (found as { program: PeerProgram }).program, work, variant, options);
+    const { program } = found as { program: PeerProgram };
+    const row = await tryVariant(contest, program, work, variant, tried, options.roundSeconds);
     tried.push(row);
     onEvent?.({ type: "measured", row });
   }
@@ -146,23 +154,17 @@ export async function benchTrain(
 }
 
 /** "padded bf16 compiled". */
-export function nameOfVariant({
-  experts,
-  computeType,
-  compile,
-}: Pick<PeerVariant, "experts" | "computeType" | "compile">) {
+export function nameOfVariant({ experts, computeType, compile }: VariantName) {
   return `${experts} ${computeType}${compile ? " compiled" : ""}`;
 }
 
 /** Every way of the script; f32 too where the level has no bf16 instructions, and for the variant as one would write it. */
-function variantsOf({
-  isa,
-  compile,
-  computeType,
-}: BenchTrainOptions): Omit<PeerVariant, "tokensPerSecond" | "peakBytes">[] {
+function variantsOf({ isa, compile, computeType }: BenchTrainOptions): VariantName[] {
   const hasBf16 = isa === undefined || isa === "amx";
+  // f32 first where it is likely to win, so that what cannot is seen at its first step
+  const types = hasBf16 ? benchComputeTypes : benchComputeTypes.toReversed();
   return ["loop", "padded", "bmm"].flatMap((experts) =>
-    benchComputeTypes
+    types
       .filter((type) => type === "bf16" || type === computeType || !hasBf16 || experts === "loop")
       .flatMap((type) =>
         (compile ? [false, true] : [false]).map((isCompiled) => ({ experts, computeType: type, compile: isCompiled })),
@@ -170,21 +172,31 @@ function variantsOf({
   );
 }
 
+/** Tries a variant. One whose first step is hopelessly slow is not repeated, nor compiled. */
 async function tryVariant(
   contest: Contest,
   program: PeerProgram,
   work: TrainWork,
-  { experts, computeType, compile }: Omit<PeerVariant, "tokensPerSecond" | "peakBytes">,
-  { roundSeconds }: BenchTrainOptions,
+  { experts, computeType, compile }: VariantName,
+  tried: readonly PeerVariant[],
+  roundSeconds: number,
 ): Promise<PeerVariant> {
   const variant = { experts, computeType, compile };
+  const tokens = work.batch * work.sequenceLength;
+  const eager = tried.find((one) => one.experts === experts && one.computeType === computeType);
+  if (eager?.isHopeless)
+    return { ...variant, tokensPerSecond: null, peakBytes: null, error: "not tried: far too slow" };
   const { contestant } = await contest.peer(program);
   await using peer = contestant;
   try {
+    const start = performance.now();
     await peer.call("prepare", { work: { ...work, computeType, variant: { experts, compile } } }, 1800);
-    const seconds = await settledSeconds(peer, roundSeconds);
+    const firstSeconds = (performance.now() - start) / 1000;
+    const bestSeconds = tokens / Math.max(0, ...tried.map((one) => one.tokensPerSecond ?? 0));
+    const isHopeless = !compile && firstSeconds > hopelessTimes * bestSeconds + hopelessSeconds;
+    const seconds = isHopeless ? firstSeconds : await settledSeconds(peer, roundSeconds);
     const { peakBytes } = await peer.call("memory", {});
-    return { ...variant, tokensPerSecond: (work.batch * work.sequenceLength) / seconds, peakBytes };
+    return { ...variant, tokensPerSecond: tokens / seconds, peakBytes, ...(isHopeless && { isHopeless }) };
   } catch (error) {
     if (!(error instanceof RookeryError)) throw error;
     return { ...variant, tokensPerSecond: null, peakBytes: null, error: error.message };
