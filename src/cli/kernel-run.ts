@@ -31,7 +31,19 @@ function checkProduct(pool: ThreadPool): void {
   using packed = new NativeMemory(packBytes(weightShape));
   using y = new NativeMemory(4 * rows * columns);
   pack({ pool, weight, packed, ...weightShape });
-  matmul({ pool, dtype, a: x, packed, addend: null, c: y, cDtype: dtype, ...size, groups: 1, offsets: null });
+  matmul({
+    pool,
+    dtype,
+    a: x,
+    packed,
+    addend: null,
+    gated: null,
+    c: y,
+    cDtype: dtype,
+    ...size,
+    groups: 1,
+    offsets: null,
+  });
   const found = new Float32Array(y.bytes().slice().buffer);
   const wrong = found.findIndex(
     (value, index) => value !== inner * (Math.floor(index / columns) + 1) * (index % columns),

@@ -22,11 +22,11 @@ static void find_rows(const matmul_job *job, size_t block, size_t *group, size_t
   *count = 0;
 }
 
-static void multiply_rows(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
+static void multiply_rows(const matmul_job *job, size_t row, size_t rows, const char *b, size_t unit, size_t last) {
 #ifdef ROOKERY_AMX
-  if (uses_tiles(job->dtype)) { matmul_tile_block(job, row, rows, b, panel, last); return; }
+  if (uses_tiles(job->dtype)) { matmul_tile_block(job, row, rows, b, unit, last); return; }
 #endif
-  matmul_vector_block(job, row, rows, b, panel, last);
+  matmul_vector_block(job, row, rows, b, unit, last);
 }
 
 static void multiply_block(void *context, int32_t task, int32_t thread) {
@@ -34,21 +34,32 @@ static void multiply_block(void *context, int32_t task, int32_t thread) {
   const matmul_job *job = context;
   size_t group = 0, row = 0, rows = 0;
   find_rows(job, (size_t)task % job->row_blocks, &group, &row, &rows);
-  size_t panels = ceil_div(job->target.columns, PANEL), panel = (size_t)task / job->row_blocks * job->panels_per_task;
-  const char *b = job->packed + group * panels * panel_bytes(job->dtype, job->inner);
-  multiply_rows(job, row, rows, b, panel, smaller(panel + job->panels_per_task, panels));
+  size_t unit = (size_t)task / job->row_blocks * job->units_per_task;
+  const char *b = job->packed + group * matrix_bytes(job->dtype, job->inner, job->target.columns);
+  multiply_rows(job, row, rows, b, unit, smaller(unit + job->units_per_task, job->units));
 }
 
-/* Panels of packed weight that a task reads: what the second cache holds, but enough tasks that no thread waits long for another's last. */
-static size_t panels_per_task(size_t inner, int32_t dtype, size_t panels, size_t blocks, size_t threads) {
-  size_t most = PANEL_BYTES_IN_CACHE / panel_bytes(dtype, inner);
-  most = most > MOST_PANELS ? MOST_PANELS : most ? most : 1;
-  return threads > 1 ? smaller(most, ceil_div(panels, ceil_div(4 * threads, blocks))) : smaller(most, panels);
+/* Whether the gated product can be made while the sums are at hand: on tiles, and where gates and their up projections are whole panels. */
+static int gates_on_the_way(int32_t dtype, size_t columns, int is_gated) {
+  return is_gated && uses_tiles(dtype) && columns % (2 * PANEL) == 0;
+}
+
+/* Units of packed weight that a task reads: what the second cache holds, but enough tasks that no thread waits long for another's last. */
+static void share_units(matmul_job *job, size_t blocks, size_t threads, int is_gated) {
+  size_t panels = ceil_div(job->target.columns, PANEL);
+  job->halves = gates_on_the_way(job->dtype, job->target.columns, is_gated) ? 2 : 1;
+  job->units = panels / job->halves;
+  size_t most = PANEL_BYTES_IN_CACHE / panel_bytes(job->dtype, job->inner);
+  most = (most > MOST_PANELS ? MOST_PANELS : most) / job->halves;
+  if (!most) most = 1;
+  job->units_per_task = threads > 1 ? smaller(most, ceil_div(job->units, ceil_div(4 * threads, blocks))) : smaller(most, job->units);
 }
 
 static int32_t check_matmul(matmul_job *job, size_t rows, size_t groups, uintptr_t offsets) {
-  if (!job->a || !job->target.c || !job->inner || !job->target.columns || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
-  int32_t types[2] = {job->dtype, job->target.dtype};
+  const sums_target *target = &job->target;
+  if (!job->a || !target->c || !job->inner || !target->columns || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (target->gated && (target->columns % 2 || target->addend || target->dtype != job->dtype)) return ROOKERY_BAD_ARGUMENT;
+  int32_t types[2] = {job->dtype, target->dtype};
   for (int i = 0; i < 2; i++) if (types[i] != ROOKERY_F32 && types[i] != ROOKERY_BF16) return ROOKERY_BAD_ARGUMENT;
   job->groups = groups;
   job->all_rows[1] = (int32_t)rows;
@@ -56,16 +67,28 @@ static int32_t check_matmul(matmul_job *job, size_t rows, size_t groups, uintptr
   return offsets_are_sound(job->offsets, groups, rows) ? ROOKERY_OK : ROOKERY_BAD_ARGUMENT;
 }
 
+/* The gated product where it was not made on the way. */
+static int32_t gate_afterwards(uintptr_t pool, const matmul_job *job) {
+  const sums_target *target = &job->target;
+  if (!target->gated || job->halves == 2) return ROOKERY_OK;
+  size_t first = (size_t)job->offsets[0], rows = (size_t)job->offsets[job->groups] - first;
+  size_t row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float));
+  uintptr_t from = (uintptr_t)target->c + first * row_bytes, to = (uintptr_t)target->gated + first * row_bytes / 2;
+  return rows ? rookery_swiglu_forward(pool, target->dtype, from, to, rows, target->columns / 2, 0) : ROOKERY_OK;
+}
+
 ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend, uintptr_t c,
-                                   int32_t c_dtype, size_t rows, size_t inner, size_t columns, size_t groups, uintptr_t offsets) {
-  matmul_job job = {.dtype = dtype, .a = (const char *)a, .packed = (const char *)packed, .target = {c_dtype, columns, (const char *)addend, (char *)c}, .inner = inner};
+                                   int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups, uintptr_t offsets) {
+  matmul_job job = {.dtype = dtype, .a = (const char *)a, .packed = (const char *)packed, .inner = inner,
+                    .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}};
   if (!packed || packed % 64 || check_matmul(&job, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
   for (size_t g = 0; g < groups; g++) job.row_blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROW_BLOCK);
   if (!job.row_blocks) return ROOKERY_OK;
-  size_t panels = ceil_div(columns, PANEL);
-  job.panels_per_task = panels_per_task(inner, dtype, panels, job.row_blocks, (size_t)rookery_pool_threads(pool));
-  rookery_parallel(pool, (int32_t)(job.row_blocks * ceil_div(panels, job.panels_per_task)), multiply_block, &job);
-  return ROOKERY_OK;
+  share_units(&job, job.row_blocks, (size_t)rookery_pool_threads(pool), gated != 0);
+  job.unit_stride = panel_bytes(dtype, inner);
+  job.half_stride = job.units * job.unit_stride;
+  rookery_parallel(pool, (int32_t)(job.row_blocks * ceil_div(job.units, job.units_per_task)), multiply_block, &job);
+  return gate_afterwards(pool, &job);
 }
 
 /* ---- products that pack their weights on the way: each panel once, by the task that multiplies all rows of its group with it ---- */
@@ -75,39 +98,46 @@ typedef struct {
   char *scratch;
 } packing_job;
 
-static size_t packing_panels(int32_t dtype, size_t inner, size_t columns, size_t groups, size_t threads) {
-  return panels_per_task(inner, dtype, ceil_div(columns, PANEL), groups, threads);
-}
-
 static void pack_and_multiply(void *context, int32_t task, int32_t thread) {
   const packing_job *job = context;
   const matmul_job *matmul = &job->matmul;
-  size_t group = (size_t)task % matmul->groups, panel = (size_t)task / matmul->groups * matmul->panels_per_task;
-  size_t row = (size_t)matmul->offsets[group], rows = (size_t)matmul->offsets[group + 1] - row;
+  size_t group = (size_t)task % matmul->groups, unit = (size_t)task / matmul->groups * matmul->units_per_task;
+  size_t row = (size_t)matmul->offsets[group], rows = (size_t)matmul->offsets[group + 1] - row, last = smaller(unit + matmul->units_per_task, matmul->units);
   if (!rows) return;
-  size_t bytes = panel_bytes(matmul->dtype, matmul->inner), last = smaller(panel + matmul->panels_per_task, ceil_div(matmul->target.columns, PANEL));
-  char *packed = job->scratch + (size_t)thread * matmul->panels_per_task * bytes;
-  for (size_t p = panel; p < last; p++) pack_panel(&job->weight, group, p, packed + (p - panel) * bytes);
-  multiply_rows(matmul, row, rows, packed - panel * bytes, panel, last);
+  char *packed = job->scratch + (size_t)thread * matmul->units_per_task * matmul->unit_stride;
+  for (size_t u = unit; u < last; u++) {
+    for (size_t half = 0; half < matmul->halves; half++) {
+      pack_panel(&job->weight, group, u + half * matmul->units, packed + (u - unit) * matmul->unit_stride + half * matmul->half_stride);
+    }
+  }
+  multiply_rows(matmul, row, rows, packed - unit * matmul->unit_stride, unit, last);
 }
 
-ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t threads) {
+static void share_packing(matmul_job *job, size_t groups, size_t threads, int is_gated) {
+  share_units(job, groups, threads, is_gated);
+  job->half_stride = panel_bytes(job->dtype, job->inner);
+  job->unit_stride = job->halves * job->half_stride;
+}
+
+ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t is_gated, int32_t threads) {
   if (!inner || !columns || !groups || threads < 1) return 0;
-  return (size_t)threads * packing_panels(dtype, inner, columns, groups, (size_t)threads) * panel_bytes(dtype, inner);
+  matmul_job job = {.dtype = dtype, .inner = inner, .target = {.columns = columns}};
+  share_packing(&job, groups, (size_t)threads, is_gated);
+  return (size_t)threads * job.units_per_task * job.unit_stride;
 }
 
 ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t weight, int32_t transpose, uintptr_t addend,
-                                           uintptr_t c, int32_t c_dtype, size_t rows, size_t inner, size_t columns, size_t groups,
-                                           uintptr_t offsets, uintptr_t scratch) {
+                                           uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns,
+                                           size_t groups, uintptr_t offsets, uintptr_t scratch) {
   packing_job job = {
-    .matmul = {.dtype = dtype, .a = (const char *)a, .target = {c_dtype, columns, (const char *)addend, (char *)c}, .inner = inner},
+    .matmul = {.dtype = dtype, .a = (const char *)a, .inner = inner, .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}},
     .weight = {dtype, transpose, (const float *)weight, transpose ? inner : columns, transpose ? columns : inner},
     .scratch = (char *)scratch,
   };
   if (!weight || !scratch || scratch % 64 || check_matmul(&job.matmul, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
-  job.matmul.panels_per_task = packing_panels(dtype, inner, columns, groups, (size_t)rookery_pool_threads(pool));
-  size_t tasks = groups * ceil_div(ceil_div(columns, PANEL), job.matmul.panels_per_task);
+  share_packing(&job.matmul, groups, (size_t)rookery_pool_threads(pool), gated != 0);
+  size_t tasks = groups * ceil_div(job.matmul.units, job.matmul.units_per_task);
   if (tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   rookery_parallel(pool, (int32_t)tasks, pack_and_multiply, &job);
-  return ROOKERY_OK;
+  return gate_afterwards(pool, &job.matmul);
 }

@@ -12,15 +12,14 @@ static void copy_rows_as_tiles(const bf16 *a, size_t row_elements, size_t rows, 
   settle_stores();
 }
 
-/* Rows [row, row + rows) of c, columns of the panels [panel, last). */
-void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
+void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t unit, size_t last) {
   _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
-  _Alignas(64) float sums[2][PANEL * PANEL];
+  _Alignas(64) float sums[3][PANEL * PANEL]; /* one being made, one on its way to memory, and, if gated, that one's gate */
   _Alignas(64) float partial[MOST_PANELS][PANEL * PANEL];
-  size_t inner = job->inner, all_steps = ceil_div(inner, 32), bytes = panel_bytes(job->dtype, inner), configured = 0, turn = 0;
-  size_t coming_a_panel = ceil_div(32, last - panel);
+  size_t inner = job->inner, all_steps = ceil_div(inner, 32), configured = 0, turn = 0;
+  size_t panels = (last - unit) * job->halves, coming_a_panel = ceil_div(32, panels);
   const bf16 *a = (const bf16 *)job->a + row * inner;
-  finished_block finished = {&job->target, 0, 0, 0, 0};
+  finished_block finished = {.target = &job->target};
   for (size_t r = 0; r < rows; r += 32) {
     size_t count = smaller(rows - r, 32);
     if (count != configured) { configure_tiles(count); configured = count; }
@@ -31,17 +30,17 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const cha
       /* the chunk after this one: further along the same rows, or the start of the next */
       const bf16 *next = is_last ? a + (r + 32) * inner : a + r * inner + k + steps * 32;
       size_t next_rows = is_last ? smaller(rows - r - count, 32) : count;
-      for (size_t p = panel; p < last; p++) {
-        const bf16 *from = (const bf16 *)(b + p * bytes) + step * 1024;
-        const float *before = step ? partial[p - panel] : 0;
-        float *to = is_last ? sums[turn] : partial[p - panel];
-        size_t first = smaller((p - panel) * coming_a_panel, next_rows);
+      for (size_t i = 0; i < panels; i++) {
+        size_t half = i % job->halves, column = (unit + i / job->halves + half * job->units) * PANEL;
+        const bf16 *from = (const bf16 *)(b + (unit + i / job->halves) * job->unit_stride + half * job->half_stride) + step * 1024;
+        const float *before = step ? partial[i] : 0;
+        float *to = is_last ? sums[turn] : partial[i];
+        size_t first = smaller(i * coming_a_panel, next_rows);
         coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
-        if (count > 16) multiply_chunk(tiles, from, steps, 1, before, to, &finished, coming);
-        else multiply_chunk(tiles, from, steps, 0, before, to, &finished, coming);
+        multiply_chunk(tiles, from, steps, count, before, to, &finished, coming);
         if (!is_last) continue;
-        finished = (finished_block){&job->target, to, row + r, p * PANEL, count};
-        turn ^= 1;
+        finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0};
+        turn = turn == job->halves ? 0 : turn + 1;
       }
     }
   }

@@ -19,7 +19,7 @@ INLINE void copy_rows(const char *a, size_t row_elements, size_t rows, size_t in
 void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
   _Alignas(64) float a[ROWS_AT_ONCE * ROW_STEP];
   _Alignas(64) float sums[MOST_PANELS][ROWS_AT_ONCE * PANEL];
-  size_t inner = job->inner, bytes = panel_bytes(job->dtype, inner);
+  size_t inner = job->inner, bytes = job->unit_stride;
   for (size_t r = 0; r < rows; r += ROWS_AT_ONCE) {
     size_t count = smaller(rows - r, ROWS_AT_ONCE);
     for (size_t k = 0; k < inner; k += CHUNK) {

@@ -46,8 +46,10 @@ INLINE size_t matrix_bytes(int32_t dtype, size_t inner, size_t columns) {
   return ceil_div(columns, PANEL) * panel_bytes(dtype, inner);
 }
 
-/* Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon. */
-typedef struct { int32_t dtype; size_t columns; const char *addend; char *c; int past_cache; } sums_target;
+/*
+ * Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon.
+ * gated [rows, columns / 2], or 0: silu(left half of c) times its right half. */
+typedef struct { int32_t dtype; size_t columns; const char *addend; char *c; int past_cache; char *gated; } sums_target;
 
 /* Writes a block of sums [rows, 32] into c, of which `columns` exist. */
 INLINE void store_block(const sums_target *target, const float *sums, size_t row, size_t rows, size_t column) {

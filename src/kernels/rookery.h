@@ -39,19 +39,21 @@ ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight
  * c[r] = addend[r] + a[r] B_g for the rows r in [offsets[g], offsets[g+1]), g < groups. a [rows, inner] dtype,
  * packed: B of `groups` matrices [inner, columns] as rookery_pack lays them. c [rows, columns] c_dtype;
  * addend: c_dtype, 0 or shaped as c (may be c itself). offsets: int32 [groups + 1], or 0 when groups is 1.
+ * gated, unless 0 (then c_dtype is dtype, and there is no addend): [rows, columns / 2] = silu(left half of c) * its right half.
  * A row's bits depend on that row alone.
  */
 ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
-                                   uintptr_t c, int32_t c_dtype, size_t rows, size_t inner, size_t columns,
-                                   size_t groups, uintptr_t offsets);
+                                   uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner,
+                                   size_t columns, size_t groups, uintptr_t offsets);
 /*
  * The same with W [groups, out, in] (f32) itself, packed on the way in pieces that stay in the cache: for weights that are
  * used once between changes. transpose as rookery_pack; scratch is 64-byte aligned, for the pool's number of threads.
  */
-ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t threads);
+ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t is_gated, int32_t threads);
 ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t weight, int32_t transpose,
-                                           uintptr_t addend, uintptr_t c, int32_t c_dtype, size_t rows, size_t inner,
-                                           size_t columns, size_t groups, uintptr_t offsets, uintptr_t scratch);
+                                           uintptr_t addend, uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows,
+                                           size_t inner, size_t columns, size_t groups, uintptr_t offsets,
+                                           uintptr_t scratch);
 /*
  * weight_gradient[g] (+)= sum over r in [offsets[g], offsets[g+1]) of dy[r]^T x[r]. dy [rows, out], x [rows, in] dtype;
  * weight_gradient f32 [groups, out, in]. Sums over blocks of rows in order.

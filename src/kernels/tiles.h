@@ -58,48 +58,72 @@ typedef struct {
   const sums_target *target;
   const float *sums;
   size_t row, column, left; /* what is next, and how many rows are left */
+  const float *gate;        /* where these are an up projection's sums: those of its gate, whose product goes to target->gated */
 } finished_block;
 
-INLINE void store_rest(finished_block *block) {
-  if (block->left) store_block(block->target, block->sums, block->row, block->left, block->column);
-  block->left = 0;
+/* How the rows of a block go to memory. Blocks of whole panels, which most are, have loops of their own: see multiply_chunk. */
+enum { NO_ROWS, BF16_ROWS, BF16_SUM_ROWS, GATED_ROWS, F32_ROWS, F32_SUM_ROWS, PAST_CACHE_ROWS };
+
+INLINE int way_of(const finished_block *block) {
+  const sums_target *target = block->target;
+  if (!block->left || block->column + PANEL > target->columns) return NO_ROWS;
+  if (block->gate) return GATED_ROWS;
+  if (target->dtype == ROOKERY_BF16) return target->addend ? BF16_SUM_ROWS : BF16_ROWS;
+  return target->past_cache ? PAST_CACHE_ROWS : target->addend ? F32_SUM_ROWS : F32_ROWS;
 }
 
-/* Where the next row of a block of whole panels lies and goes: most blocks are such, and take this short way. */
-typedef struct { const float *sums; char *c; const char *addend; size_t row_bytes, left; int is_f32, past_cache; } row_cursor;
+/* Where the next row of a block lies and goes. */
+typedef struct {
+  const float *sums, *gate;
+  char *c, *gated;
+  const char *addend;
+  size_t row_bytes, left;
+} row_cursor;
 
 INLINE row_cursor first_row(const finished_block *block) {
   const sums_target *target = block->target;
-  int is_f32 = target->dtype == ROOKERY_F32;
-  size_t element = is_f32 ? sizeof(float) : sizeof(bf16), at = (block->row * target->columns + block->column) * element;
-  size_t left = block->column + PANEL <= target->columns ? block->left : 0;
-  return (row_cursor){block->sums, target->c + at, target->addend ? target->addend + at : 0, target->columns * element, left, is_f32, target->past_cache};
+  size_t element = target->dtype == ROOKERY_F32 ? sizeof(float) : sizeof(bf16), row_bytes = target->columns * element;
+  size_t at = block->row * row_bytes + block->column * element;
+  row_cursor row = {.sums = block->sums, .gate = block->gate, .c = target->c + at, .addend = target->addend + (target->addend ? at : 0),
+                    .row_bytes = row_bytes, .left = block->left};
+  /* an up projection's columns stand in the right half of c, their products at the same place of a row half as long */
+  if (block->gate) row.gated = target->gated + block->row * (row_bytes / 2) + block->column * element - row_bytes / 2;
+  return row;
 }
 
-INLINE void store_next_row(row_cursor *row) {
-  if (!row->left) return;
-  f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
-  if (row->is_f32) {
-    if (row->addend) {
-      low += load_f32((const float *)row->addend);
-      high += load_f32((const float *)row->addend + LANES);
-      row->addend += row->row_bytes;
-    }
-    if (row->past_cache) {
-      _mm512_stream_ps((float *)row->c, (__m512)low);
-      _mm512_stream_ps((float *)row->c + LANES, (__m512)high);
-    } else {
-      store_f32((float *)row->c, low);
-      store_f32((float *)row->c + LANES, high);
-    }
-  } else {
-    if (row->addend) {
-      low += load_bf16((const bf16 *)row->addend);
-      high += load_bf16((const bf16 *)row->addend + LANES);
-      row->addend += row->row_bytes;
-    }
-    _mm512_storeu_si512(row->c, narrow32((__m512)low, (__m512)high));
+/* silu(gate) up, of both as they are rounded to bf16: what is made of the stored ones on the way back is the same. */
+INLINE __m512i gated_product(const float *gate, __m512i up) {
+  __m512i narrow = narrow32((__m512)load_f32(gate), (__m512)load_f32(gate + LANES));
+  f32_lanes product[2];
+  for (int half = 0; half < 2; half++) {
+    __m256i g = half ? _mm512_extracti64x4_epi64(narrow, 1) : _mm512_castsi512_si256(narrow), u = half ? _mm512_extracti64x4_epi64(up, 1) : _mm512_castsi512_si256(up);
+    f32_lanes wide = (f32_lanes)_mm512_slli_epi32(_mm512_cvtepu16_epi32(g), 16);
+    product[half] = wide * vector_sigmoid(wide) * (f32_lanes)_mm512_slli_epi32(_mm512_cvtepu16_epi32(u), 16);
   }
+  return narrow32((__m512)product[0], (__m512)product[1]);
+}
+
+INLINE void store_next_row(row_cursor *row, int way) {
+  if (way == NO_ROWS || !row->left) return;
+  f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
+  if (way == F32_SUM_ROWS) { low += load_f32((const float *)row->addend); high += load_f32((const float *)row->addend + LANES); }
+  if (way == BF16_SUM_ROWS) { low += load_bf16((const bf16 *)row->addend); high += load_bf16((const bf16 *)row->addend + LANES); }
+  if (way == F32_ROWS || way == F32_SUM_ROWS) {
+    store_f32((float *)row->c, low);
+    store_f32((float *)row->c + LANES, high);
+  } else if (way == PAST_CACHE_ROWS) {
+    _mm512_stream_ps((float *)row->c, (__m512)low);
+    _mm512_stream_ps((float *)row->c + LANES, (__m512)high);
+  } else {
+    __m512i narrow = narrow32((__m512)low, (__m512)high);
+    _mm512_storeu_si512(row->c, narrow);
+    if (way == GATED_ROWS) {
+      _mm512_storeu_si512(row->gated, gated_product(row->gate, narrow));
+      row->gate += PANEL;
+      row->gated += row->row_bytes / 2;
+    }
+  }
+  if (way == F32_SUM_ROWS || way == BF16_SUM_ROWS) row->addend += row->row_bytes;
   row->sums += PANEL;
   row->c += row->row_bytes;
   row->left--;
@@ -111,9 +135,10 @@ typedef struct { const char *at; size_t rows, stride, step_stride; } coming_rows
 /*
  * sums [32, 32] = before (or 0) + a chunk of A times a panel's part. Meanwhile the block before goes to memory, a row after each product: the
  * tile unit and the vector units have different work then. What is on the side must stay small: the front end has 64 cycles a step.
+ * Compiled once for each `way` that rows go, and for `lower`: whether there are more than 16.
  */
-INLINE void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums, finished_block *finished,
-                           coming_rows coming) {
+INLINE void multiply_chunk_by(const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums, row_cursor row, int way,
+                              coming_rows coming) {
   if (before) {
     _tile_loadd(0, before, 128); _tile_loadd(1, before + 16, 128);
     if (lower) { _tile_loadd(2, before + 512, 128); _tile_loadd(3, before + 528, 128); }
@@ -121,29 +146,57 @@ INLINE void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, int lower
     _tile_zero(0); _tile_zero(1);
     if (lower) { _tile_zero(2); _tile_zero(3); }
   }
-  row_cursor row = first_row(finished);
-  if (row.left) finished->left = 0; else store_rest(finished);
   for (size_t step = 0; step < steps; step++, a += 1024, b += 1024) {
     _tile_loadd(6, b, 64);
     _tile_loadd(4, a, 64);
     _tile_dpbf16ps(0, 4, 6);
-    store_next_row(&row);
+    store_next_row(&row, way);
     _tile_loadd(7, b + 512, 64);
     _tile_dpbf16ps(1, 4, 7);
-    store_next_row(&row);
+    store_next_row(&row, way);
     if (lower) {
       _tile_loadd(5, a + 512, 64);
       _tile_dpbf16ps(2, 5, 6);
-      store_next_row(&row);
+      store_next_row(&row, way);
       _tile_dpbf16ps(3, 5, 7);
-      store_next_row(&row);
+      store_next_row(&row, way);
     }
     for (size_t r = 0; r < coming.rows; r++) _mm_prefetch(coming.at + r * coming.stride + step * coming.step_stride, _MM_HINT_T1);
   }
-  while (row.left) store_next_row(&row);
+  if (way != NO_ROWS) while (row.left) store_next_row(&row, way);
   _tile_stored(0, sums, 128);
   _tile_stored(1, sums + 16, 128);
   if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
+}
+
+#define CHUNK_BY_WAY(way, lower) case way: multiply_chunk_by(a, b, steps, lower, before, sums, row, way, coming); break;
+#define CHUNK_BY_WAYS(lower)                                                                                     \
+  switch (way) {                                                                                                 \
+    CHUNK_BY_WAY(NO_ROWS, lower) CHUNK_BY_WAY(BF16_ROWS, lower) CHUNK_BY_WAY(BF16_SUM_ROWS, lower)               \
+    CHUNK_BY_WAY(GATED_ROWS, lower) CHUNK_BY_WAY(F32_ROWS, lower) CHUNK_BY_WAY(F32_SUM_ROWS, lower)              \
+    CHUNK_BY_WAY(PAST_CACHE_ROWS, lower)                                                                         \
+  }
+
+static void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, size_t rows, const float *before, float *sums, finished_block *finished,
+                           coming_rows coming) {
+  int way = way_of(finished);
+  row_cursor row = {0};
+  if (way != NO_ROWS) row = first_row(finished);
+  else if (finished->left) store_block(finished->target, finished->sums, finished->row, finished->left, finished->column);
+  finished->left = 0;
+  if (rows > 16) CHUNK_BY_WAYS(1) else CHUNK_BY_WAYS(0)
+}
+
+/* After the last chunk. */
+static void store_rest(finished_block *finished) {
+  int way = way_of(finished);
+  row_cursor row = {0};
+  if (way == NO_ROWS) {
+    if (finished->left) store_block(finished->target, finished->sums, finished->row, finished->left, finished->column);
+    return;
+  }
+  row = first_row(finished);
+  while (row.left) store_next_row(&row, way);
 }
 
 #endif

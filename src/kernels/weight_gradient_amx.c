@@ -125,8 +125,8 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
   size_t blocks = ceil_div(shared.columns, 32), set_end = smaller(set + job->blocks_in_set, blocks), all_steps = ceil_div(last - first, 32);
   const bf16 *shared_tiles = job->shared_tiles + steps_before(job, group) * blocks * 1024;
   int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
-  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache};
-  finished_block finished = {&target, 0, 0, 0, 0};
+  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0};
+  finished_block finished = {.target = &target};
   configure_tiles(32);
   for (size_t column = first_own * 32; column < last_own * 32; column += 32) {
     for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
@@ -144,10 +144,10 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
         size_t fetched = smaller((block - set) * steps * rows_a_step, next_rows);
         coming_rows coming = {(const char *)(own.at + (next_row + fetched) * own.columns + next_column), fetched < next_rows ? rows_a_step : 0,
                               stride, rows_a_step * stride};
-        multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 1, before, to, &finished, coming);
+        multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, before, to, &finished, coming);
         if (!is_last) continue;
         size_t row = job->shares_x ? column : block * 32;
-        finished = (finished_block){&target, to, row, job->shares_x ? block * 32 : column, smaller(job->out - row, 32)};
+        finished = (finished_block){&target, to, row, job->shares_x ? block * 32 : column, smaller(job->out - row, 32), 0};
         turn ^= 1;
       }
     }

@@ -1,8 +1,7 @@
 /** The feed-forward half of a layer: the shared expert for every token, the specialised experts for those routed to them. */
 import type { Execution } from "../tensor/execution.ts";
 import { combine, dispatch } from "../tensor/ops/experts.ts";
-import { gatedLinear } from "../tensor/ops/gated-linear.ts";
-import { linear } from "../tensor/ops/linear.ts";
+import { type FeedForwardWeights, feedForward } from "../tensor/ops/feed-forward.ts";
 import { type Routing, type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -12,9 +11,9 @@ import { type RoutingPlan, routeTokens } from "./router.ts";
 export type MixtureWeights = {
   router: Parameter;
   /** Gate above up [2 · width, hidden], and down [hidden, width]. */
-  shared?: { gateUp: Parameter; down: Parameter };
+  shared?: FeedForwardWeights;
   /** The same for all experts at once: [experts, 2 · width, hidden] and [experts, hidden, width]. */
-  experts: { gateUp: Parameter; down: Parameter };
+  experts: FeedForwardWeights;
 };
 
 /** residual + shared(x) + Σ gate · expert(x), x [tokens, hidden] normed. */
@@ -38,28 +37,18 @@ export function mixtureLayer(
   );
 }
 
-function sharedExpert(
-  execution: Execution,
-  x: Tensor,
-  residual: Tensor,
-  weights: { gateUp: Parameter; down: Parameter },
-): Tensor {
+function sharedExpert(execution: Execution, x: Tensor, residual: Tensor, weights: FeedForwardWeights): Tensor {
   return execution.arena.scope(
-    () => gatedLinear(execution, linear(execution, x, weights.gateUp), weights.down, { residual }),
+    () => feedForward(execution, x, weights, { residual }),
     (out) => [out],
   );
 }
 
 /** The experts this process holds (all of them, on one machine), on rows that are sorted by expert. */
-function localExperts(
-  execution: Execution,
-  rows: Tensor,
-  weights: { gateUp: Parameter; down: Parameter },
-  routing: Routing,
-): Tensor {
+function localExperts(execution: Execution, rows: Tensor, weights: FeedForwardWeights, routing: Routing): Tensor {
   const { offsets } = routing;
   return execution.arena.scope(
-    () => gatedLinear(execution, linear(execution, rows, weights.gateUp, { offsets }), weights.down, { offsets }),
+    () => feedForward(execution, rows, weights, { offsets }),
     (out) => [out],
   );
 }

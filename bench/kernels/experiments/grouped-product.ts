@@ -44,13 +44,13 @@ export function groupedProductExperiment(): Experiment {
     versions: [
       {
         name: "one grouped call",
-        run: () => matmul({ ...sizes, a, packed: all, c, rows, groups: experts, offsets }),
+        run: () => matmul({ ...sizes, a, packed: all, gated: null, c, rows, groups: experts, offsets }),
         error,
       },
       {
         name: "a call an expert",
         run: () => {
-          for (const one of each) matmul({ ...sizes, ...one, groups: 1, offsets: null });
+          for (const one of each) matmul({ ...sizes, ...one, gated: null, groups: 1, offsets: null });
         },
         error,
       },

@@ -41,7 +41,7 @@ export class GemmWorkload implements Workload {
       this.#memory = packed;
       this.#pack = () => pack({ pool, weight, packed, ...shape });
       this.#pack();
-      this.#run = () => matmul({ pool, a: x, packed, addend: null, c, offsets, ...sizes });
+      this.#run = () => matmul({ pool, a: x, packed, addend: null, gated: null, c, offsets, ...sizes });
       [this.#left, this.#right, this.#out] = [x, weight, c];
     } else {
       const dy = inputs.uniform("dy", computeType, m, n);

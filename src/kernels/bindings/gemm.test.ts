@@ -25,6 +25,7 @@ import {
   weightGradientScratchBytes,
 } from "./gemm.ts";
 import { NativeMemory } from "./memory.ts";
+import { swigluForward } from "./moe.ts";
 import { ThreadPool } from "./threads.ts";
 
 function packed(weight: Float64Array, groups: number, out: number, input: number, dtype: Dtype, transpose: boolean) {
@@ -77,24 +78,63 @@ for (const dtype of dtypes) {
             groups,
             offsets,
           };
-          matmul({ ...call, addend: c });
+          matmul({ ...call, gated: null, addend: c });
           const expected = matmulTwin(a, rounded(weight, dtype), addend, shape, transpose);
           assertClose(fromMemory(c, rows * columns, dtype), expected, dtype, "c = c + a b");
           using plain = emptyMemory(rows * columns, "f32");
-          matmul({ ...call, addend: null, c: plain, cDtype: dtypeCodes.f32 });
+          matmul({ ...call, addend: null, gated: null, c: plain, cDtype: dtypeCodes.f32 });
           const product = matmulTwin(a, rounded(weight, dtype), undefined, shape, transpose);
           assertClose(fromMemory(plain, rows * columns), product, dtype === "bf16" ? "f32" : dtype, "c = a b in f32");
           for (const threads of [1, 2]) {
             using onTheWay = emptyMemory(rows * columns, "f32");
             using source = toMemory(weight);
             using own = new ThreadPool(threads);
-            using scratch = scratchMemory(matmulPackingScratchBytes({ dtype: code, inner, columns, groups, threads }));
-            const { packed: _, ...rest } = { ...call, pool: own, addend: null, c: onTheWay, cDtype: dtypeCodes.f32 };
+            using scratch = scratchMemory(
+              matmulPackingScratchBytes({ dtype: code, inner, columns, groups, isGated: 0, threads }),
+            );
+            const { packed: _, ...rest } = {
+              ...call,
+              pool: own,
+              addend: null,
+              gated: null,
+              c: onTheWay,
+              cDtype: dtypeCodes.f32,
+            };
             matmulPacking({ ...rest, weight: source, transpose: transpose ? 1 : 0, scratch });
             assert.equal(bytesOf(onTheWay), bytesOf(plain), `packed on the way by ${threads} threads: the same bits`);
           }
         });
       }
+    }
+
+    for (const width of [5, 32, 96]) {
+      it(`makes the gated product of ${width} columns as it would be made of c, on the way or after`, () => {
+        const [offsets, inner] = [[2, 35, 35, 90], 40];
+        const [groups, rows, columns] = [3, 95, 2 * width];
+        using source = toMemory(normals(groups * columns * inner, 2, "f32", 0.3));
+        const weight = fromMemory(source, groups * columns * inner);
+        using b = packed(Float64Array.from(weight), groups, columns, inner, dtype, false);
+        using a = toMemory(normals(rows * inner, 1, dtype), dtype);
+        using offsetsMemory = toMemoryI32(offsets);
+        const size = { dtype: code, inner, columns, groups, rows, offsets: offsetsMemory, addend: null, cDtype: code };
+        for (const threads of [1, 2]) {
+          using pool = new ThreadPool(threads);
+          using c = emptyMemory(rows * columns, dtype);
+          using wanted = emptyMemory(rows * width, dtype);
+          using gated = emptyMemory(rows * width, dtype);
+          matmul({ ...size, pool, a, packed: b, c, gated });
+          swigluForward({ pool, dtype: code, gateUp: c, h: wanted, rows, width, rowsLimit: null });
+          const used = (memory: NativeMemory) =>
+            fromMemory(memory, rows * width, dtype).subarray(2 * width, 90 * width);
+          const difference = (memory: NativeMemory) => used(memory).findIndex((value, i) => value !== used(wanted)[i]);
+          assert.equal(difference(gated), -1);
+          using again = emptyMemory(rows * width, dtype);
+          const scratchSize = { dtype: code, inner, columns, groups, isGated: 1, threads };
+          using scratch = scratchMemory(matmulPackingScratchBytes(scratchSize));
+          matmulPacking({ ...size, pool, a, weight: source, transpose: 0, c, gated: again, scratch });
+          assert.equal(difference(again), -1, "packed on the way");
+        }
+      });
     }
 
     it("gives a row the same bits alone as among 1 to 64 others", () => {
@@ -105,7 +145,7 @@ for (const dtype of dtypes) {
         using part = toMemory(fromMemory(a, rows * inner, dtype).subarray(from * inner, (from + count) * inner), dtype);
         using c = emptyMemory(count * columns);
         const shape = { rows: count, inner, columns, groups: 1, offsets: null };
-        matmul({ pool: null, dtype: code, a: part, packed: b, addend: null, c, cDtype: 0, ...shape });
+        matmul({ pool: null, dtype: code, a: part, packed: b, addend: null, gated: null, c, cDtype: 0, ...shape });
         return fromMemory(c, count * columns);
       };
       const alone = Array.from({ length: rows }, (_, row) => product(1, row));
@@ -125,7 +165,7 @@ for (const dtype of dtypes) {
       using aMemory = toMemory(a, dtype);
       using c = emptyMemory(24);
       const shape = { rows: 3, inner: 40, columns: 8, groups: 1, offsets: null };
-      matmul({ pool: null, dtype: code, a: aMemory, packed: b, addend: null, c, cDtype: 0, ...shape });
+      matmul({ pool: null, dtype: code, a: aMemory, packed: b, addend: null, gated: null, c, cDtype: 0, ...shape });
       const result = fromMemory(c, 24);
       assert.ok(result.subarray(0, 8).every(Number.isFinite));
       assert.ok(result.subarray(8, 16).every(Number.isNaN));
@@ -174,9 +214,12 @@ describe("matmul's arguments", () => {
     ]) {
       using offsets = toMemoryI32(bad);
       const shape = { rows: 4, inner: 8, columns: 4, groups: 2, offsets };
-      assert.throws(() => matmul({ pool: null, dtype: 0, a, packed: b, addend: null, c, cDtype: 0, ...shape }), {
-        code: "KERNEL_FAILED",
-      });
+      assert.throws(
+        () => matmul({ pool: null, dtype: 0, a, packed: b, addend: null, gated: null, c, cDtype: 0, ...shape }),
+        {
+          code: "KERNEL_FAILED",
+        },
+      );
     }
   });
 });

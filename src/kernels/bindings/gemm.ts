@@ -24,6 +24,7 @@ export const pack = kernel("rookery_pack", {
 /**
  * c[r] = addend[r] + a[r] B_g for the rows r of group g: a [rows, inner] `dtype`, packed B [groups, inner, columns],
  * c and addend [rows, columns] `cDtype`, offsets int32 [groups + 1] or null for one group. addend may be c.
+ * gated, if not null: [rows, columns / 2] = silu(left half of c) · its right half; then cDtype is dtype and addend null.
  */
 export const matmul = kernel("rookery_matmul", {
   pool: "memory",
@@ -33,6 +34,7 @@ export const matmul = kernel("rookery_matmul", {
   addend: "memory",
   c: "memory",
   cDtype: "int",
+  gated: "memory",
   rows: "size",
   inner: "size",
   columns: "size",
@@ -45,6 +47,7 @@ export const matmulPackingScratchBytes = byteCount("rookery_matmul_packing_scrat
   inner: "size",
   columns: "size",
   groups: "size",
+  isGated: "int",
   threads: "int",
 });
 
@@ -58,6 +61,7 @@ export const matmulPacking = kernel("rookery_matmul_packing", {
   addend: "memory",
   c: "memory",
   cDtype: "int",
+  gated: "memory",
   rows: "size",
   inner: "size",
   columns: "size",

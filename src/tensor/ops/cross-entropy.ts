@@ -48,7 +48,7 @@ export function linearCrossEntropy(
     const xChunk = x.rows(start, count);
     const logitsChunk = logits.tensor.rows(0, count);
     const dlogitsChunk = dlogits?.tensor.rows(0, count) ?? null;
-    product(execution, xChunk, forward, logitsChunk, null, null);
+    product(execution, xChunk, forward, logitsChunk);
     crossEntropy({
       pool,
       dtype: x.dtypeCode,
@@ -61,7 +61,7 @@ export function linearCrossEntropy(
       scale,
     });
     if (dx && backward && dlogitsChunk) {
-      product(execution, dlogitsChunk, backward, dx.tensor.rows(start, count), null, null);
+      product(execution, dlogitsChunk, backward, dx.tensor.rows(start, count));
       addWeightGradient(execution, dlogitsChunk, xChunk, weight, null);
     }
   }

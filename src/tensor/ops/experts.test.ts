@@ -6,8 +6,7 @@ import { dtypes } from "../../../test/twins/support.ts";
 import { streamKeys } from "../../base/random.ts";
 import type { RoutingMode } from "../../kernels/bindings/moe.ts";
 import { combine, dispatch } from "./experts.ts";
-import { gatedLinear } from "./gated-linear.ts";
-import { linear } from "./linear.ts";
+import { feedForward } from "./feed-forward.ts";
 import { route } from "./router.ts";
 
 for (const dtype of dtypes) {
@@ -45,8 +44,8 @@ for (const dtype of dtypes) {
             mode === "recycle",
             "some slots are recycled",
           );
-          const both = linear(execution, dispatch(execution, x!, routing), gateUp!, { offsets });
-          const rows = gatedLinear(execution, both, down!, { offsets });
+          const sorted = dispatch(execution, x!, routing);
+          const rows = feedForward(execution, sorted, { gateUp: gateUp!, down: down! }, { offsets });
           return combine(execution, base!, rows, routing);
         },
         twin: ({ x, base, router, gateUp, down }) => {

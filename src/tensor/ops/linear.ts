@@ -19,12 +19,15 @@ export function linear(
 ): Tensor {
   const { tape } = execution;
   const y = execution.arena.tensor(x.dtype, x.size(0), weight.out);
-  multiply(execution, "forward", x, weight, y, residual, offsets);
+  multiply(execution, "forward", x, weight, y, { addend: residual, offsets });
   tape?.record([x, offsets], () => {
     const dy = tape.take(y);
     if (!dy) return;
     const dx = tape.gradientOf(x);
-    multiply(execution, "backward", dy.tensor, weight, dx.tensor, dx.accumulate ? dx.tensor : null, offsets);
+    multiply(execution, "backward", dy.tensor, weight, dx.tensor, {
+      addend: dx.accumulate ? dx.tensor : null,
+      offsets,
+    });
     addWeightGradient(execution, dy.tensor, x, weight, offsets);
     if (residual) tape.pass(residual, dy, (from, to) => add(execution, from, to));
     else dy[Symbol.dispose]();
@@ -35,7 +38,7 @@ export function linear(
 /** Logits f32 [rows, vocabulary] = x Wᵀ, for choosing tokens: nothing is recorded. */
 export function logits(execution: Execution, x: Tensor, weight: Parameter): Tensor {
   const y = execution.arena.tensor("f32", x.size(0), weight.out);
-  multiply(execution, "forward", x, weight, y, null, null);
+  multiply(execution, "forward", x, weight, y);
   return y;
 }
 

@@ -32,14 +32,16 @@ export function packWeight(
   return { weight, direction, memory: loan.tensor, [Symbol.dispose]: () => loan[Symbol.dispose]() };
 }
 
-/** c = addend + a Wᵀ (packed "forward": a [rows, in]) or addend + a W ("backward": a [rows, out]); offsets int32 [groups + 1] or null. */
+/** offsets int32 [groups + 1]; gated [rows, columns / 2] takes silu(left half of c) · its right half, and then there is no addend. */
+export type ProductOptions = { addend?: Tensor | null; offsets?: Tensor | null; gated?: Tensor | null };
+
+/** c = addend + a Wᵀ (packed "forward": a [rows, in]) or addend + a W ("backward": a [rows, out]). */
 export function product(
   execution: Execution,
   a: Tensor,
   { weight, direction, memory }: PackedWeight,
   c: Tensor,
-  addend: Tensor | null,
-  offsets: Tensor | null,
+  { addend = null, offsets = null, gated = null }: ProductOptions = {},
 ): void {
   matmul({
     pool: execution.pool,
@@ -49,6 +51,7 @@ export function product(
     addend,
     c,
     cDtype: c.dtypeCode,
+    gated,
     rows: a.size(0),
     inner: direction === "forward" ? weight.in : weight.out,
     columns: direction === "forward" ? weight.out : weight.in,
@@ -64,20 +67,22 @@ export function multiply(
   a: Tensor,
   weight: Parameter,
   c: Tensor,
-  addend: Tensor | null,
-  offsets: Tensor | null,
+  options: ProductOptions = {},
 ): void {
+  const { addend = null, offsets = null, gated = null } = options;
   const { pool, arena } = execution;
   const { groups } = weight;
   const dtype = a.dtypeCode;
   const isKept = direction === "forward" && weight.packed(dtype) !== undefined;
   if (isKept || groups === 1) {
     using packed = packWeight(execution, weight, direction, dtype);
-    product(execution, a, packed, c, addend, offsets);
+    product(execution, a, packed, c, options);
     return;
   }
   const [inner, columns] = direction === "forward" ? [weight.in, weight.out] : [weight.out, weight.in];
-  using scratch = arena.scratch(matmulPackingScratchBytes({ dtype, inner, columns, groups, threads: pool.threads }));
+  const isGated = gated ? 1 : 0;
+  const scratchSize = { dtype, inner, columns, groups, isGated, threads: pool.threads };
+  using scratch = arena.scratch(matmulPackingScratchBytes(scratchSize));
   matmulPacking({
     pool,
     dtype,
@@ -87,6 +92,7 @@ export function multiply(
     addend,
     c,
     cDtype: c.dtypeCode,
+    gated,
     rows: a.size(0),
     inner,
     columns,
