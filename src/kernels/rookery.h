@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 3
+#define ROOKERY_ABI_VERSION 4
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
