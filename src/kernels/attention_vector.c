@@ -5,15 +5,12 @@
  */
 #include "attention.h"
 
-#define TILES 4 /* lane tiles that share a copy of a block of keys */
+#define TILES (128 / LANES) /* lane tiles that share a copy of a block of keys */
 #define TASK_ROWS (TILES * LANES)
-#if defined(__AVX512F__)
-#define SUMS 8 /* running sums held in registers */
-#else
-#define SUMS 2
-#endif
+/* Running sums held in registers: as many as two units of latency four keep busy, where there are registers. Divides LANES. */
+#define SUMS (LANES < 8 ? LANES : 8)
 
-/* ---- the four products, over keys [n][stride] and lanes [.][16] ---- */
+/* ---- the four products, over keys [n][stride] and lanes [.][LANES] ---- */
 
 /* scores[j] = keys[j] . lanes, for j < n rounded up to SUMS. */
 INLINE void dot_keys(const float *keys, size_t stride, size_t n, const float *lanes, size_t head_dim, float *scores) {
@@ -49,7 +46,7 @@ INLINE void add_keys(const float *values, size_t stride, size_t n, const float *
   }
 }
 
-/* out[j] += sum over lanes of weights[j][lane] rows[lane], for j < n rounded up to SUMS; rows [16][stride]. */
+/* out[j] += sum over lanes of weights[j][lane] rows[lane], for j < n rounded up to SUMS; rows [LANES][stride]. */
 INLINE void add_lanes(const float *weights, size_t n, const float *rows, size_t stride, float *out) {
   for (size_t j = 0; j < n; j += SUMS) {
     for (size_t d = 0; d < stride; d += LANES) {
@@ -82,7 +79,7 @@ INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t
   return any != 0;
 }
 
-/* A tile's rows as lanes [stride][16], times `scale`, and, unless `rows` is 0, as they are [16][stride]. */
+/* A tile's rows as lanes [stride][LANES], times `scale`, and, unless `rows` is 0, as they are [LANES][stride]. */
 INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from, float scale, float *lanes, float *rows,
                        size_t stride, int is_bf16) {
   for (size_t d = 0; d < stride; d += LANES) {
