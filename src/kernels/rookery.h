@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 4
+#define ROOKERY_ABI_VERSION 5
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -125,9 +125,10 @@ ROOKERY_API int32_t rookery_swiglu_backward(uintptr_t pool, int32_t dtype, uintp
                                             uintptr_t rows_limit);
 /* probabilities f32 [tokens, experts] = softmax(x W^T), all in f32; x [tokens, hidden] dtype, weight f32 [experts, hidden];
  * log_sum_exp f32 [tokens]. */
+ROOKERY_API size_t rookery_router_forward_scratch_bytes(size_t hidden, size_t experts);
 ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight,
                                            uintptr_t probabilities, uintptr_t log_sum_exp, size_t tokens, size_t hidden,
-                                           size_t experts);
+                                           size_t experts, uintptr_t scratch);
 /*
  * Top-k choice, capacity and recycling (report section 2.2.2). mode 0 dropless, 1 drop, 2 recycle.
  * An expert keeps at most `capacity` tokens (ignored when dropless); tokens are admitted in the order of a counter hash of

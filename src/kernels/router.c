@@ -2,13 +2,15 @@
  * The router: probabilities of the experts, the choice among them with capacity and recycling, the losses that keep loads
  * even, and the way back.
  */
-#include "rookery.h"
+#include "pack.h"
+#include "strips.h"
 #include "threads.h"
-#include "vector.h"
 
-#define TOKEN_BLOCK 32
+#define TOKEN_BLOCK 48   /* tokens of a task: whole groups of ROWS_AT_ONCE */
+#define TOKEN_CHUNK 128  /* tokens that a weight gradient sums over before it goes on */
+#define HIDDEN_CHUNK 512 /* columns of ROWS_AT_ONCE tokens, as f32, that stay in the first cache */
+#define HIDDEN_STEP (HIDDEN_CHUNK + 16) /* so that rows do not share the sets of a cache */
 #define MAX_EXPERTS 1024
-#define MAX_HIDDEN 16384
 #define SMALLEST_GATE_SUM 1.1920929e-7f /* what the official top-k gating clamps its denominator to: the f32 epsilon */
 
 enum { DROPLESS = 0, DROP = 1, RECYCLE = 2 };
@@ -19,55 +21,79 @@ static int is_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROO
 typedef struct {
   int32_t dtype;
   const char *x;
-  const float *weight;
+  const float *weight, *strips; /* strips: the weight as panels, for the product at hand */
   float *probabilities, *log_sum_exp;
   size_t tokens, hidden, experts;
 } router_job;
 
-/* f32 copy of a row, padded with zeros to whole vectors. */
-INLINE void widen_row(const char *x, size_t from, size_t n, int is_bf16, float *row) {
-  size_t c = 0;
-  for (; c + LANES <= n; c += LANES) store_f32(row + c, load_any(x, from + c, is_bf16));
-  if (c < n) store_f32(row + c, load_any_tail(x, from + c, n - c, is_bf16));
+/* f32 copies of tokens' columns [column, column + n), `step` apart. */
+INLINE void widen_rows(const router_job *job, size_t first, size_t tokens, size_t column, size_t n, float *to, size_t step) {
+  int is_bf16 = job->dtype == ROOKERY_BF16;
+  for (size_t t = 0; t < tokens; t++) {
+    size_t from = (first + t) * job->hidden + column, c = 0;
+    for (; c + LANES <= n; c += LANES) store_f32(to + t * step + c, load_any(job->x, from + c, is_bf16));
+    if (c < n) store_f32(to + t * step + c, load_any_tail(job->x, from + c, n - c, is_bf16));
+  }
 }
 
-static float dot(const float *a, const float *b, size_t n) {
-  f32_lanes sum = splat(0);
-  size_t c = 0;
-  for (; c + LANES <= n; c += LANES) sum = vector_fma(load_f32(a + c), load_f32(b + c), sum);
-  if (c < n) sum = vector_fma(load_f32_tail(a + c, n - c), load_f32_tail(b + c, n - c), sum);
-  return vector_sum(sum);
+/* The router's weight as f32 panels: transpose 0 for logits, 1 for dx. */
+typedef struct { unpacked_weight weight; char *packed; } router_pack_job;
+
+static void pack_router_panel(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const router_pack_job *job = context;
+  size_t inner = job->weight.transpose ? job->weight.out : job->weight.in;
+  pack_panel(&job->weight, 0, (size_t)task, job->packed + (size_t)task * panel_bytes(ROOKERY_F32, inner));
+}
+
+static void pack_router(uintptr_t pool, const router_job *job, int32_t transpose, char *packed) {
+  router_pack_job pack = {{ROOKERY_F32, transpose, job->weight, job->experts, job->hidden}, packed};
+  rookery_parallel(pool, (int32_t)ceil_div(transpose ? job->hidden : job->experts, PANEL), pack_router_panel, &pack);
+}
+
+/* Softmax of one token's logits, in place of which its exponentials come. */
+static void finish_token(const router_job *job, size_t t, float *logits) {
+  size_t experts = job->experts;
+  float highest = -__builtin_inff(), sum = 0;
+  for (size_t e = 0; e < experts; e++) if (logits[e] > highest) highest = logits[e];
+  for (size_t e = experts; e < round_up(experts, LANES); e++) logits[e] = -__builtin_inff();
+  for (size_t e = 0; e < experts; e += LANES) {
+    f32_lanes v = vector_exp(load_f32(logits + e) - splat(highest));
+    store_f32(logits + e, v);
+    sum += vector_sum(v);
+  }
+  for (size_t e = 0; e < experts; e++) job->probabilities[t * experts + e] = logits[e] / sum;
+  job->log_sum_exp[t] = highest + log_f32(sum);
 }
 
 static void route_block(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const router_job *job = context;
-  _Alignas(64) float row[MAX_HIDDEN], logits[MAX_EXPERTS + LANES];
-  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->tokens), experts = job->experts;
-  for (size_t t = first; t < last; t++) {
-    widen_row(job->x, t * job->hidden, job->hidden, job->dtype == ROOKERY_BF16, row);
-    float highest = -__builtin_inff();
-    for (size_t e = 0; e < experts; e++) {
-      logits[e] = dot(row, job->weight + e * job->hidden, job->hidden);
-      if (logits[e] > highest) highest = logits[e];
+  _Alignas(64) float rows[ROWS_AT_ONCE * HIDDEN_STEP], logits[ROWS_AT_ONCE * (MAX_EXPERTS + STRIP)];
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, job->tokens), step = round_up(job->experts, STRIP);
+  for (size_t t = first; t < last; t += ROWS_AT_ONCE) {
+    size_t tokens = smaller(last - t, ROWS_AT_ONCE);
+    for (size_t column = 0; column < job->hidden; column += HIDDEN_CHUNK) {
+      size_t columns = smaller(job->hidden - column, HIDDEN_CHUNK);
+      widen_rows(job, t, tokens, column, columns, rows, HIDDEN_STEP);
+      for (size_t e = 0; e < job->experts; e += STRIP) {
+        multiply_strip(rows, HIDDEN_STEP, 1, job->strips + e * job->hidden + column * STRIP, columns, tokens, logits + e, step, column > 0);
+      }
     }
-    for (size_t e = experts; e < ceil_div(experts, LANES) * LANES; e++) logits[e] = -__builtin_inff();
-    float sum = 0;
-    for (size_t e = 0; e < experts; e += LANES) {
-      f32_lanes v = vector_exp(load_f32(logits + e) - splat(highest));
-      store_f32(logits + e, v);
-      sum += vector_sum(v);
-    }
-    for (size_t e = 0; e < experts; e++) job->probabilities[t * experts + e] = logits[e] / sum;
-    job->log_sum_exp[t] = highest + log_f32(sum);
+    for (size_t i = 0; i < tokens; i++) finish_token(job, t + i, logits + i * step);
   }
 }
 
+ROOKERY_API size_t rookery_router_forward_scratch_bytes(size_t hidden, size_t experts) {
+  return hidden && experts ? matrix_bytes(ROOKERY_F32, hidden, experts) : 0;
+}
+
 ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
-                                           uintptr_t log_sum_exp, size_t tokens, size_t hidden, size_t experts) {
-  if (!x || !weight || !probabilities || !log_sum_exp || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
-  if (!hidden || hidden > MAX_HIDDEN || !experts || experts > MAX_EXPERTS || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
-  router_job job = {dtype, (const char *)x, (const float *)weight, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts};
+                                           uintptr_t log_sum_exp, size_t tokens, size_t hidden, size_t experts, uintptr_t scratch) {
+  if (!x || !weight || !probabilities || !log_sum_exp || !scratch || scratch % 64 || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
+  if (!hidden || !experts || experts > MAX_EXPERTS || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  router_job job = {dtype, (const char *)x, (const float *)weight, (const float *)scratch, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts};
+  pack_router(pool, &job, 0, (char *)scratch);
   rookery_parallel(pool, (int32_t)ceil_div(tokens, TOKEN_BLOCK), route_block, &job);
   return ROOKERY_OK;
 }
@@ -284,79 +310,78 @@ static void token_dlogits(const router_backward_job *job, size_t t, float *dlogi
   for (size_t e = 0; e < experts; e++) dlogits[e] = p[e] * (dlogits[e] - mean + z);
 }
 
+/* dx (bf16 or f32) [tokens, a strip's columns] += sums. */
+static void add_to_dx(const router_backward_job *job, size_t first, size_t tokens, size_t column, const float *sums) {
+  const router_job *router = &job->router;
+  int is_bf16 = router->dtype == ROOKERY_BF16;
+  for (size_t t = 0; t < tokens; t++, sums += STRIP) {
+    for (size_t c = 0; c < STRIP && column + c < router->hidden; c += LANES) {
+      size_t n = router->hidden - column - c, at = (first + t) * router->hidden + column + c;
+      if (n >= LANES) store_any(job->dx, at, load_any(job->dx, at, is_bf16) + load_f32(sums + c), is_bf16);
+      else store_any_tail(job->dx, at, load_any_tail(job->dx, at, n, is_bf16) + load_f32(sums + c), n, is_bf16);
+    }
+  }
+}
+
 static void router_backward_tokens(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const router_backward_job *job = context;
   const router_job *router = &job->router;
-  int is_bf16 = router->dtype == ROOKERY_BF16;
-  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, router->tokens), hidden = router->hidden;
-  for (size_t t = first; t < last; t++) {
-    float *dlogits = job->dlogits + t * router->experts;
-    token_dlogits(job, t, dlogits);
-    for (size_t c = 0; c < hidden; c += LANES) {
-      size_t n = hidden - c, at = t * hidden + c;
-      if (n >= LANES) {
-        f32_lanes d = load_any(job->dx, at, is_bf16);
-        for (size_t e = 0; e < router->experts; e++) d = vector_fma(splat(dlogits[e]), load_f32(router->weight + e * hidden + c), d);
-        store_any(job->dx, at, d, is_bf16);
-      } else {
-        f32_lanes d = load_any_tail(job->dx, at, n, is_bf16);
-        for (size_t e = 0; e < router->experts; e++) d = vector_fma(splat(dlogits[e]), load_f32_tail(router->weight + e * hidden + c, n), d);
-        store_any_tail(job->dx, at, d, n, is_bf16);
-      }
+  _Alignas(64) float sums[ROWS_AT_ONCE * STRIP];
+  size_t first = (size_t)task * TOKEN_BLOCK, last = smaller(first + TOKEN_BLOCK, router->tokens), experts = router->experts;
+  for (size_t t = first; t < last; t++) token_dlogits(job, t, job->dlogits + t * experts);
+  for (size_t column = 0; column < router->hidden; column += STRIP) {
+    for (size_t t = first; t < last; t += ROWS_AT_ONCE) {
+      size_t tokens = smaller(last - t, ROWS_AT_ONCE);
+      multiply_strip(job->dlogits + t * experts, experts, 1, router->strips + column * experts, experts, tokens, sums, STRIP, 0);
+      add_to_dx(job, t, tokens, column, sums);
     }
   }
 }
 
-#define EXPERTS_AT_ONCE 8
-#define COLUMNS_AT_ONCE (2 * LANES)
-
-/* COLUMNS_AT_ONCE columns of the router's weight gradient: tokens in order. */
+/* STRIP columns of the router's weight gradient: tokens in order, by chunks. */
 static void router_backward_weight(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const router_backward_job *job = context;
   const router_job *router = &job->router;
-  int is_bf16 = router->dtype == ROOKERY_BF16;
-  size_t column = (size_t)task * COLUMNS_AT_ONCE, hidden = router->hidden, experts = router->experts;
-  size_t n0 = smaller(hidden - column, LANES), n1 = hidden - column > LANES ? smaller(hidden - column - LANES, LANES) : 0;
-  for (size_t first = 0; first < experts; first += EXPERTS_AT_ONCE) {
-    f32_lanes sums[EXPERTS_AT_ONCE][2];
-    size_t count = smaller(experts - first, EXPERTS_AT_ONCE);
-    for (size_t e = 0; e < EXPERTS_AT_ONCE; e++) sums[e][0] = sums[e][1] = splat(0);
-    for (size_t t = 0; t < router->tokens; t++) {
-      size_t at = t * hidden + column;
-      f32_lanes x0 = n0 == LANES ? load_any(router->x, at, is_bf16) : load_any_tail(router->x, at, n0, is_bf16);
-      f32_lanes x1 = n1 == LANES ? load_any(router->x, at + LANES, is_bf16) : n1 ? load_any_tail(router->x, at + LANES, n1, is_bf16) : splat(0);
-      const float *d = job->dlogits + t * experts + first;
-      for (size_t e = 0; e < count; e++) {
-        sums[e][0] = vector_fma(splat(d[e]), x0, sums[e][0]);
-        sums[e][1] = vector_fma(splat(d[e]), x1, sums[e][1]);
-      }
+  _Alignas(64) float x[TOKEN_CHUNK * STRIP], sums[MAX_EXPERTS * STRIP];
+  size_t column = (size_t)task * STRIP, columns = smaller(router->hidden - column, STRIP), experts = router->experts;
+  if (columns < STRIP) memset(x, 0, sizeof x);
+  for (size_t t = 0; t < router->tokens; t += TOKEN_CHUNK) {
+    size_t tokens = smaller(router->tokens - t, TOKEN_CHUNK);
+    widen_rows(router, t, tokens, column, columns, x, STRIP);
+    for (size_t e = 0; e < experts; e += ROWS_AT_ONCE) {
+      multiply_strip(job->dlogits + t * experts + e, 1, experts, x, tokens, smaller(experts - e, ROWS_AT_ONCE), sums + e * STRIP, STRIP, t > 0);
     }
-    for (size_t e = 0; e < count; e++) {
-      float *to = job->weight_gradient + (first + e) * hidden + column;
-      store_f32_tail(to, load_f32_tail(to, n0) + sums[e][0], n0);
-      if (n1) store_f32_tail(to + LANES, load_f32_tail(to + LANES, n1) + sums[e][1], n1);
+  }
+  for (size_t e = 0; e < experts; e++) {
+    float *to = job->weight_gradient + e * router->hidden + column;
+    for (size_t c = 0; c < columns; c += LANES) {
+      size_t n = smaller(columns - c, LANES);
+      store_f32_tail(to + c, load_f32_tail(to + c, n) + load_f32(sums + e * STRIP + c), n);
     }
   }
 }
 
+/* dlogits, then the weight's panels. */
+static size_t dlogits_bytes(size_t tokens, size_t experts) { return round_up(tokens * experts * sizeof(float), 64); }
+
 ROOKERY_API size_t rookery_router_backward_scratch_bytes(size_t tokens, size_t hidden, size_t experts) {
-  (void)hidden;
-  return tokens * experts * sizeof(float);
+  return hidden && experts ? dlogits_bytes(tokens, experts) + matrix_bytes(ROOKERY_F32, experts, hidden) : 0;
 }
 
 ROOKERY_API int32_t rookery_router_backward(uintptr_t pool, int32_t dtype, uintptr_t dgates, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
                                             uintptr_t log_sum_exp, uintptr_t selected, uintptr_t assigned, uintptr_t load, uintptr_t dx,
                                             uintptr_t weight_gradient, size_t tokens, size_t hidden, size_t experts, size_t k,
                                             float balance_weight, float z_weight, uintptr_t scratch) {
-  if (!dgates || !x || !weight || !probabilities || !log_sum_exp || !selected || !assigned || !load || !dx || !weight_gradient || !scratch) return ROOKERY_BAD_ARGUMENT;
+  if (!dgates || !x || !weight || !probabilities || !log_sum_exp || !selected || !assigned || !load || !dx || !weight_gradient || !scratch || scratch % 64) return ROOKERY_BAD_ARGUMENT;
   if (!is_dtype(dtype) || !hidden || !experts || experts > MAX_EXPERTS || !k || k > experts || !tokens || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   router_backward_job job = {
-    {dtype, (const char *)x, (const float *)weight, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts},
+    {dtype, (const char *)x, (const float *)weight, (const float *)(scratch + dlogits_bytes(tokens, experts)), (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts},
     (const float *)dgates, (const int32_t *)selected, (const int32_t *)assigned, (const int32_t *)load,
     (char *)dx, (float *)weight_gradient, (float *)scratch, k, balance_weight, z_weight};
+  pack_router(pool, &job.router, 1, (char *)job.router.strips);
   rookery_parallel(pool, (int32_t)ceil_div(tokens, TOKEN_BLOCK), router_backward_tokens, &job);
-  rookery_parallel(pool, (int32_t)ceil_div(hidden, COLUMNS_AT_ONCE), router_backward_weight, &job);
+  rookery_parallel(pool, (int32_t)ceil_div(hidden, STRIP), router_backward_weight, &job);
   return ROOKERY_OK;
 }

@@ -23,6 +23,7 @@ import {
   routerBackward,
   routerBackwardScratchBytes,
   routerForward,
+  routerForwardScratchBytes,
   swigluBackward,
 } from "./moe.ts";
 import { ThreadPool } from "./threads.ts";
@@ -64,7 +65,8 @@ function runForward({ dtype, x, weight, shape }: Omit<RouterProblem, "routing">)
   using probabilities = emptyMemory(tokens * experts);
   using logSumExp = emptyMemory(tokens);
   const call = { pool: null, dtype: dtypeCodes[dtype], x: xMemory, weight: weightMemory };
-  routerForward({ ...call, probabilities, logSumExp, tokens, hidden, experts });
+  using scratch = scratchMemory(routerForwardScratchBytes({ hidden, experts }));
+  routerForward({ ...call, probabilities, logSumExp, tokens, hidden, experts, scratch });
   return { probabilities: fromMemory(probabilities, tokens * experts), logSumExp: fromMemory(logSumExp, tokens) };
 }
 

@@ -25,6 +25,7 @@ import {
   dispatchBackward,
   dispatchForward,
   routerForward,
+  routerForwardScratchBytes,
   routerLosses,
   routerLossesScratchBytes,
   swigluBackward,
@@ -151,7 +152,8 @@ for (const dtype of dtypes) {
         onAnyThreads((pool) => {
           using probabilities = output(tokens * experts);
           using logSumExp = output(tokens);
-          const arrays = { x: xMemory, weight: weightMemory, probabilities, logSumExp };
+          using scratch = scratchMemory(routerForwardScratchBytes({ hidden, experts }));
+          const arrays = { x: xMemory, weight: weightMemory, probabilities, logSumExp, scratch };
           routerForward({ pool, dtype: code, ...arrays, ...shape });
           assertClose(written(probabilities, tokens * experts), expected.probabilities, "f32", "probabilities");
           assertClose(written(logSumExp, tokens), expected.logSumExp, "f32", "log-sum-exp");
@@ -167,7 +169,8 @@ for (const dtype of dtypes) {
       using probabilities = output(15);
       using logSumExp = output(5);
       const shape = { tokens: 5, hidden: 2, experts: 3 };
-      routerForward({ pool: null, dtype: code, x: xMemory, weight, probabilities, logSumExp, ...shape });
+      using scratch = scratchMemory(routerForwardScratchBytes(shape));
+      routerForward({ pool: null, dtype: code, x: xMemory, weight, probabilities, logSumExp, ...shape, scratch });
       const p = written(probabilities, 15);
       assert.deepEqual([...p.subarray(3, 6)], [1, 0, 0]);
       assert.equal(written(logSumExp, 5)[1], roundTo(dtype, 1e30));

@@ -27,6 +27,11 @@ export const swigluBackward = kernel("rookery_swiglu_backward", {
   rowsLimit: "memory",
 });
 
+export const routerForwardScratchBytes = byteCount("rookery_router_forward_scratch_bytes", {
+  hidden: "size",
+  experts: "size",
+});
+
 /** probabilities f32 [tokens, experts] = softmax(x Wᵀ) in f32; x [tokens, hidden], weight f32 [experts, hidden], logSumExp f32 [tokens]. */
 export const routerForward = kernel("rookery_router_forward", {
   pool: "memory",
@@ -38,6 +43,7 @@ export const routerForward = kernel("rookery_router_forward", {
   tokens: "size",
   hidden: "size",
   experts: "size",
+  scratch: "memory",
 });
 
 /** The codes of the routing modes. */

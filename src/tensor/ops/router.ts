@@ -5,6 +5,7 @@ import {
   routerBackward,
   routerBackwardScratchBytes,
   routerForward,
+  routerForwardScratchBytes,
   routerLosses,
   routerLossesScratchBytes,
   routerSelect,
@@ -69,7 +70,20 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
   const probabilities = arena.tensor("f32", tokens, experts);
   const logSumExp = arena.tensor("f32", tokens);
   const dtype = x.dtypeCode;
-  routerForward({ pool, dtype, x, weight: weight.weight, probabilities, logSumExp, tokens, hidden, experts });
+  {
+    using scratch = arena.scratch(routerForwardScratchBytes({ hidden, experts }));
+    const size = { tokens, hidden, experts };
+    routerForward({
+      pool,
+      dtype,
+      x,
+      weight: weight.weight,
+      probabilities,
+      logSumExp,
+      ...size,
+      scratch: scratch.tensor,
+    });
+  }
 
   const routing: Routing = {
     topK: k,
