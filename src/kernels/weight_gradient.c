@@ -19,18 +19,12 @@ static void gradient_tiles(void *context, int32_t task, int32_t thread) {
 }
 
 static void sum_on_tiles(uintptr_t pool, gradient_job *job, bf16 *scratch) {
-  size_t steps = steps_before(job, job->groups), shared = ceil_div(smaller(job->out, job->in), 32), most = 1;
-  for (size_t g = 0; g < job->groups; g++) {
-    size_t rows = (size_t)(job->offsets[g + 1] - job->offsets[g]);
-    if (ceil_div(rows, 32) > most) most = ceil_div(rows, 32);
-  }
-  size_t set = SHARED_BYTES_IN_CACHE / (most * 1024 * sizeof(bf16));
-  set = set < LEAST_SHARED_BLOCKS ? LEAST_SHARED_BLOCKS : smaller(set, MOST_SHARED_BLOCKS);
+  size_t shared = ceil_div(smaller(job->out, job->in), 32);
   job->shared_tiles = scratch;
   job->shares_x = job->in <= job->out;
   job->own_blocks = ceil_div(job->shares_x ? job->out : job->in, 32);
-  job->blocks_in_set = smaller(set, shared);
-  rookery_parallel(pool, (int32_t)steps, pack_gradient_step, job);
+  job->blocks_in_set = smaller(MOST_SHARED_BLOCKS, shared);
+  rookery_parallel(pool, (int32_t)steps_before(job, job->groups), pack_gradient_step, job);
   rookery_parallel(pool, (int32_t)(job->groups * ceil_div(shared, job->blocks_in_set) * ceil_div(job->own_blocks, OWN_BLOCKS_A_TASK)), gradient_tiles, job);
 }
 #endif

@@ -5,8 +5,7 @@
 #include "panels.h"
 
 #define OWN_BLOCKS_A_TASK 4
-#define MOST_SHARED_BLOCKS 64 /* of partial sums that a task holds */
-#define LEAST_SHARED_BLOCKS 8 /* fewer, and packing a task's own side costs more than it saves */
+#define MOST_SHARED_BLOCKS 16
 #define SHARED_BYTES_IN_CACHE (1024 * 1024) /* of the shared side that a task reads over and over */
 #define GRADIENT_OUT_BLOCK 128 /* rows of a gradient that one task makes on vectors; each task copies x for itself, so they should be many */
 

@@ -111,10 +111,14 @@ static void pack_chunk(const packed_side *own, size_t first, size_t last, size_t
   settle_stores();
 }
 
+/*
+ * Rows go by in spans, of which the shared side stays in the second cache while the task's own columns go by, and spans in chunks, of which
+ * 32 own columns are in the first cache while the shared side goes by. Sums wait in between.
+ */
 void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own) {
   _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
   _Alignas(64) float sums[2][PANEL * PANEL];
-  _Alignas(64) float partial[MOST_SHARED_BLOCKS][PANEL * PANEL];
+  _Alignas(64) float partial[OWN_BLOCKS_A_TASK * MOST_SHARED_BLOCKS][PANEL * PANEL];
   float *gradient = job->gradient + group * job->out * job->in;
   size_t first = (size_t)job->offsets[group], last = (size_t)job->offsets[group + 1], turn = 0;
   packed_side own = own_side(job), shared = shared_side(job);
@@ -122,33 +126,38 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
     if (!job->accumulate && set == 0) zero_columns(job, gradient, first_own * 32, smaller(last_own * 32, own.columns));
     return;
   }
-  size_t blocks = ceil_div(shared.columns, 32), set_end = smaller(set + job->blocks_in_set, blocks), all_steps = ceil_div(last - first, 32);
+  size_t blocks = ceil_div(shared.columns, 32), set_blocks = smaller(job->blocks_in_set, blocks - set), all_steps = ceil_div(last - first, 32);
+  size_t span = round_up(ceil_div(SHARED_BYTES_IN_CACHE, set_blocks * 1024 * sizeof(bf16)), CHUNK_STEPS);
   const bf16 *shared_tiles = job->shared_tiles + steps_before(job, group) * blocks * 1024;
   int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
   sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0};
   finished_block finished = {.target = &target};
   configure_tiles(32);
-  for (size_t column = first_own * 32; column < last_own * 32; column += 32) {
-    for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
-      size_t steps = smaller(all_steps - step, CHUNK_STEPS);
-      int is_last = step + steps == all_steps;
-      pack_chunk(&own, first + step * 32, smaller(first + (step + steps) * 32, last), column, tiles);
-      /* the chunk after this one: the next rows, or the first rows of the next columns */
-      size_t next_row = is_last ? first : first + (step + steps) * 32, next_column = is_last ? column + 32 : column;
-      size_t next_rows = next_column < smaller(last_own * 32, own.columns) ? smaller(last - next_row, CHUNK_STEPS * 32) : 0;
-      size_t rows_a_step = ceil_div(next_rows, (set_end - set) * steps), stride = own.columns * sizeof(bf16);
-      for (size_t block = set; block < set_end; block++) {
-        const bf16 *other = shared_tiles + (block * all_steps + step) * 1024;
-        const float *before = step ? partial[block - set] : 0;
-        float *to = is_last ? sums[turn] : partial[block - set];
-        size_t fetched = smaller((block - set) * steps * rows_a_step, next_rows);
-        coming_rows coming = {(const char *)(own.at + (next_row + fetched) * own.columns + next_column), fetched < next_rows ? rows_a_step : 0,
-                              stride, rows_a_step * stride};
-        multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, before, to, &finished, coming);
-        if (!is_last) continue;
-        size_t row = job->shares_x ? column : block * 32;
-        finished = (finished_block){&target, to, row, job->shares_x ? block * 32 : column, smaller(job->out - row, 32), 0};
-        turn ^= 1;
+  for (size_t span_step = 0; span_step < all_steps; span_step += span) {
+    size_t span_end = smaller(span_step + span, all_steps);
+    for (size_t own_block = first_own; own_block < last_own; own_block++) {
+      size_t column = own_block * 32;
+      for (size_t step = span_step; step < span_end; step += CHUNK_STEPS) {
+        size_t steps = smaller(span_end - step, CHUNK_STEPS);
+        int is_last = step + steps == all_steps;
+        pack_chunk(&own, first + step * 32, smaller(first + (step + steps) * 32, last), column, tiles);
+        /* the chunk after this one: further rows of these columns; or the next columns' first of this span */
+        int goes_on = step + steps < span_end;
+        size_t next_row = first + (goes_on ? step + steps : span_step) * 32, next_column = goes_on ? column : column + 32;
+        size_t next_rows = next_column < smaller(last_own * 32, own.columns) ? smaller(last - next_row, CHUNK_STEPS * 32) : 0;
+        size_t rows_a_step = ceil_div(next_rows, set_blocks * steps), stride = own.columns * sizeof(bf16);
+        for (size_t i = 0; i < set_blocks; i++) {
+          float *kept = partial[(own_block - first_own) * set_blocks + i], *to = is_last ? sums[turn] : kept;
+          const bf16 *other = shared_tiles + ((set + i) * all_steps + step) * 1024;
+          size_t fetched = smaller(i * steps * rows_a_step, next_rows);
+          coming_rows coming = {(const char *)(own.at + (next_row + fetched) * own.columns + next_column), fetched < next_rows ? rows_a_step : 0,
+                                stride, rows_a_step * stride};
+          multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, step ? kept : 0, to, &finished, coming);
+          if (!is_last) continue;
+          size_t shared_column = (set + i) * 32, row = job->shares_x ? column : shared_column;
+          finished = (finished_block){&target, to, row, job->shares_x ? shared_column : column, smaller(job->out - row, 32), 0};
+          turn ^= 1;
+        }
       }
     }
   }
