@@ -11,8 +11,9 @@ static attention_way way_of(int32_t dtype, size_t head_dim) {
 }
 
 static int arguments_are_bad(int32_t dtype, const attention *a, size_t query_rows, size_t key_rows) {
-  if (dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) return 1;
+  if (!is_dtype(dtype)) return 1;
   if (!a->kv_heads || !a->heads || a->heads % a->kv_heads || !a->head_dim || a->head_dim > INT32_MAX) return 1;
+  if (!is_array(query_rows, a->heads, a->head_dim) || !is_array(key_rows, a->kv_heads, a->head_dim)) return 1;
   if (a->scale != a->scale || !a->q || !a->k || !a->v || !a->out) return 1;
   if (a->count > INT32_MAX || (a->count && !a->sequences)) return 1;
   for (size_t i = 0; i < a->count; i++) {
@@ -24,22 +25,22 @@ static int arguments_are_bad(int32_t dtype, const attention *a, size_t query_row
   return 0;
 }
 
+/* Head sizes and numbers of sequences that are not refused, so that scratch for them can be counted. */
+static int is_scratch(size_t head_dim, size_t count) { return head_dim && head_dim <= INT32_MAX && count <= INT32_MAX; }
 static size_t threads_of(int32_t threads) { return threads > 1 ? (size_t)threads : 1; }
-static size_t table_bytes(size_t count) { return round_up_to(count * sizeof(int32_t), 64); }
+static size_t table_bytes(size_t count) { return round_up(count * sizeof(int32_t), 64); }
 
-/* Scratch is {tables, a part for each thread, sums of the keys}, from the next multiple of 64 on. */
+/* Scratch is {tables, a part for each thread, sums of the keys}. */
 static void lay_out_scratch(attention *a, uintptr_t scratch, size_t tables, size_t thread_bytes, int32_t threads) {
-  uintptr_t start = round_up_to(scratch, 64);
-  a->thread_bytes = round_up_to(thread_bytes, 64);
-  a->first_task = (int32_t *)start;
-  a->thread_scratch = (char *)(start + tables * table_bytes(a->count));
+  a->thread_bytes = round_up(thread_bytes, 64);
+  a->first_task = (int32_t *)scratch;
+  a->thread_scratch = (char *)(scratch + tables * table_bytes(a->count));
   a->shared_scratch = a->thread_scratch + threads_of(threads) * a->thread_bytes;
 }
 
-ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t key_rows, size_t kv_heads, size_t head_dim,
-                                                           size_t count, int32_t threads) {
-  (void)key_rows; (void)kv_heads;
-  return 64 + table_bytes(count) + threads_of(threads) * round_up_to(way_of(dtype, head_dim).forward_bytes, 64);
+ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t head_dim, size_t count, int32_t threads) {
+  if (!is_scratch(head_dim, count)) return 0;
+  return table_bytes(count) + threads_of(threads) * round_up(way_of(dtype, head_dim).forward_bytes, 64);
 }
 
 ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
@@ -50,14 +51,14 @@ ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uin
                  .out = (char *)out, .log_sum_exp = (float *)log_sum_exp,
                  .sequences = (const attention_sequence *)sequences, .count = count, .heads = heads,
                  .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale};
-  if (!scratch || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_aligned(scratch) || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
   attention_way way = way_of(dtype, head_dim);
   a.group = heads / kv_heads;
   lay_out_scratch(&a, scratch, 1, way.forward_bytes, rookery_pool_threads(pool));
   size_t tasks = 0;
   for (size_t i = 0; i < count; i++) {
     a.first_task[i] = (int32_t)tasks;
-    tasks += ((size_t)a.sequences[i].queries * a.group + way.task_rows - 1) / way.task_rows;
+    tasks += ceil_div((size_t)a.sequences[i].queries * a.group, way.task_rows);
     if (tasks * kv_heads > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   }
   rookery_parallel(pool, (int32_t)(tasks * kv_heads), way.forward, &a);
@@ -66,11 +67,12 @@ ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uin
 
 ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads,
                                                             size_t kv_heads, size_t head_dim, size_t count, int32_t threads) {
+  if (!is_scratch(head_dim, count) || !is_array(query_rows, heads, head_dim) || !is_array(key_rows, kv_heads, head_dim)) return 0;
   attention_way way = way_of(dtype, head_dim);
   size_t padded_keys = key_rows + count * (KEY_PADDING - 1), group = kv_heads ? heads / kv_heads : 0;
   size_t tiles = query_tiles(query_rows, group) + 2 * count;
-  return 64 + 3 * table_bytes(count) + threads_of(threads) * round_up_to(way.backward_bytes, 64) +
-         round_up_to(padded_keys * kv_heads * way.key_bytes, 64) + tiles * kv_heads * way.query_tile_bytes;
+  return 3 * table_bytes(count) + threads_of(threads) * round_up(way.backward_bytes, 64) +
+         round_up(padded_keys * kv_heads * way.key_bytes, 64) + tiles * kv_heads * way.query_tile_bytes;
 }
 
 ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, uintptr_t dout, uintptr_t q, uintptr_t k,
@@ -84,7 +86,7 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                  .out = (char *)out, .dq = (char *)dq, .dk = (char *)dk, .dv = (char *)dv,
                  .log_sum_exp = (float *)log_sum_exp, .sequences = (const attention_sequence *)sequences,
                  .count = count, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale};
-  if (!scratch || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_aligned(scratch) || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
   if (!dout || !log_sum_exp || !dq || !dk || !dv || count * kv_heads > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   attention_way way = way_of(dtype, head_dim);
   a.group = heads / kv_heads;
@@ -98,12 +100,12 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
     a.first_tile[i] = (int32_t)tiles;
     queries += (size_t)a.sequences[i].queries;
     keys += (size_t)a.sequences[i].keys;
-    padded += round_up_to((size_t)a.sequences[i].keys, KEY_PADDING);
+    padded += round_up((size_t)a.sequences[i].keys, KEY_PADDING);
     tiles += query_tiles((size_t)a.sequences[i].queries, a.group);
-    steps = larger_of(steps, chunks_of(a.sequences + i));
+    steps = larger(steps, chunks_of(a.sequences + i));
     if (queries > query_rows || keys > key_rows || padded > INT32_MAX || tiles > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   }
-  a.query_scratch = a.shared_scratch + round_up_to(padded * kv_heads * way.key_bytes, 64);
+  a.query_scratch = a.shared_scratch + round_up(padded * kv_heads * way.key_bytes, 64);
   for (; a.step < steps; a.step++) {
     size_t pieces = 0;
     for (size_t i = 0; i < count; i++) {

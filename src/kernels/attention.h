@@ -9,7 +9,7 @@
 #ifndef ROOKERY_ATTENTION_H
 #define ROOKERY_ATTENTION_H
 
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -46,16 +46,6 @@ typedef struct {
   int32_t least_position, most_position;
 } lane_tile;
 
-static inline size_t round_up_to(size_t a, size_t b) { return (a + b - 1) / b * b; }
-static inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
-
-INLINE f32_lanes load_part(const void *p, size_t i, size_t left, int is_bf16) {
-  return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
-}
-INLINE void store_part(void *p, size_t i, size_t left, f32_lanes v, int is_bf16) {
-  if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
-}
-
 /* Number of the head vector of a key, counted through [key rows, kv_heads]. */
 static inline size_t key_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t key) {
   return ((size_t)s->key_row + key) * a->kv_heads + kv_head;
@@ -63,7 +53,7 @@ static inline size_t key_vector(const attention *a, const attention_sequence *s,
 
 /* The rows from `row` on, and before `end`, of a sequence and KV head. */
 static inline lane_tile make_lane_tile(const attention *a, const attention_sequence *s, size_t kv_head, size_t row, size_t end) {
-  lane_tile t = {.lanes = smaller_of(LANES, end - row)};
+  lane_tile t = {.lanes = smaller(LANES, end - row)};
   int32_t position[LANES];
   size_t query = row / a->group, head = row % a->group;
   for (size_t lane = 0; lane < LANES; lane++) {
@@ -80,7 +70,7 @@ static inline lane_tile make_lane_tile(const attention *a, const attention_seque
 /* Of the keys from `first` on, how many of a block the tile's last row sees. */
 static inline size_t keys_seen(const lane_tile *t, size_t first) {
   if (t->most_position < (int32_t)first) return 0;
-  return smaller_of(KEY_BLOCK, (size_t)t->most_position + 1 - first);
+  return smaller(KEY_BLOCK, (size_t)t->most_position + 1 - first);
 }
 static inline int some_lane_sees_less(const lane_tile *t, size_t first, size_t keys) {
   return t->least_position < (int32_t)(first + keys) - 1;
@@ -146,7 +136,7 @@ INLINE void row_statistics(const attention *a, const lane_tile *t, float *log2_s
     f32_lanes sum = splat(0);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
       size_t left = a->head_dim - d;
-      sum = vector_fma(load_part(a->dout + at, d, left, is_bf16), load_part(a->out + at, d, left, is_bf16), sum);
+      sum = vector_fma(load_some(a->dout + at, d, left, is_bf16), load_some(a->out + at, d, left, is_bf16), sum);
     }
     delta[lane] = vector_sum(sum);
     log2_sum[lane] = a->log_sum_exp[t->vector[lane]] * LOG2_E;
@@ -168,14 +158,13 @@ typedef struct {
   size_t query_tile; /* the first of its tiles among those of the sequence's dq */
 } backward_piece;
 
-static inline size_t larger_of(size_t a, size_t b) { return a > b ? a : b; }
-static inline size_t chunks_of(const attention_sequence *s) { return ((size_t)s->keys + CHUNK - 1) / CHUNK; }
+static inline size_t chunks_of(const attention_sequence *s) { return ceil_div((size_t)s->keys, CHUNK); }
 static inline size_t first_query_chunk(const attention_sequence *s) {
   size_t chunks = chunks_of(s);
-  return chunks ? smaller_of((size_t)(s->keys - s->queries) / CHUNK, chunks - 1) : 0;
+  return chunks ? smaller((size_t)(s->keys - s->queries) / CHUNK, chunks - 1) : 0;
 }
 static inline size_t pieces_in_step(const attention_sequence *s, size_t step) {
-  size_t chunks = chunks_of(s), first = larger_of(first_query_chunk(s), step);
+  size_t chunks = chunks_of(s), first = larger(first_query_chunk(s), step);
   return chunks > first ? chunks - first : 0;
 }
 /* Room for the tiles of a sequence's dq, each chunk beginning with a tile of its own. */
@@ -186,13 +175,13 @@ static inline backward_piece piece_of_task(const attention *a, int32_t task) {
   size_t number = sequence_of_task(a->first_task, a->count, index);
   const attention_sequence *s = a->sequences + number;
   size_t first_chunk = first_query_chunk(s), before = (size_t)(s->keys - s->queries);
-  size_t chunk = larger_of(first_chunk, a->step) + (size_t)(index - a->first_task[number]), key_chunk = chunk - a->step;
+  size_t chunk = larger(first_chunk, a->step) + (size_t)(index - a->first_task[number]), key_chunk = chunk - a->step;
   backward_piece piece = {.sequence = s, .number = number, .kv_head = (size_t)task % a->kv_heads};
   piece.first_key = key_chunk * CHUNK;
-  piece.key_end = smaller_of(piece.first_key + CHUNK, (size_t)s->keys);
-  piece.first_query = larger_of(chunk * CHUNK, before) - before;
-  piece.query_end = smaller_of((chunk + 1) * CHUNK, (size_t)s->keys) - before;
-  piece.starts_keys = chunk == larger_of(first_chunk, key_chunk);
+  piece.key_end = smaller(piece.first_key + CHUNK, (size_t)s->keys);
+  piece.first_query = larger(chunk * CHUNK, before) - before;
+  piece.query_end = smaller((chunk + 1) * CHUNK, (size_t)s->keys) - before;
+  piece.starts_keys = chunk == larger(first_chunk, key_chunk);
   piece.ends_keys = chunk == chunks_of(s) - 1;
   piece.starts_queries = a->step == 0;
   piece.ends_queries = key_chunk == 0;
@@ -209,7 +198,7 @@ static inline float *query_sums(const attention *a, const backward_piece *piece,
 
 /* The part of the shared scratch that belongs to a sequence and KV head: `key_bytes` for each of its keys, padded. */
 static inline char *key_scratch(const attention *a, size_t number, size_t kv_head, size_t key_bytes) {
-  size_t before = (size_t)a->first_key[number], padded = round_up_to((size_t)a->sequences[number].keys, KEY_PADDING);
+  size_t before = (size_t)a->first_key[number], padded = round_up((size_t)a->sequences[number].keys, KEY_PADDING);
   return a->shared_scratch + (before * a->kv_heads + kv_head * padded) * key_bytes;
 }
 
@@ -220,8 +209,8 @@ INLINE void store_key_sums(const attention *a, const backward_piece *piece, cons
     char *row = to + key_vector(a, piece->sequence, piece->kv_head, key) * a->head_dim * (is_bf16 ? 2 : 4);
     for (size_t d = 0; d < a->head_dim; d += LANES) {
       f32_lanes x = load_f32(sums + key * stride + d);
-      if (a->accumulate_kv) x += load_part(row, d, a->head_dim - d, is_bf16);
-      store_part(row, d, a->head_dim - d, x, is_bf16);
+      if (a->accumulate_kv) x += load_some(row, d, a->head_dim - d, is_bf16);
+      store_some(row, d, a->head_dim - d, x, is_bf16);
     }
   }
 }
@@ -236,8 +225,8 @@ INLINE void store_lanes(const attention *a, const lane_tile *t, const float *lan
     for (size_t lane = 0; lane < t->lanes; lane++) {
       void *row = to + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4);
       f32_lanes x = r[lane];
-      if (accumulate) x += load_part(row, d, a->head_dim - d, is_bf16);
-      store_part(row, d, a->head_dim - d, x, is_bf16);
+      if (accumulate) x += load_some(row, d, a->head_dim - d, is_bf16);
+      store_some(row, d, a->head_dim - d, x, is_bf16);
     }
   }
 }

@@ -15,8 +15,8 @@
 #define TILE_PAIRS 32 /* elements that one step of a product sums over */
 #define SCORE_FLOATS (KEY_BLOCK * LANES)
 
-INLINE size_t steps_of(size_t head_dim) { return (head_dim + 31) / 32; }
-INLINE size_t dim_tiles_of(size_t head_dim) { return (head_dim + 15) / 16; }
+INLINE size_t steps_of(size_t head_dim) { return ceil_div(head_dim, 32); }
+INLINE size_t dim_tiles_of(size_t head_dim) { return ceil_div(head_dim, 16); }
 
 INLINE void configure_tiles(void) {
   struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
@@ -139,7 +139,7 @@ static inline int pack_transposed(const attention *a, const bf16 *from, size_t n
 static inline a_tiles key_tiles(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, size_t there,
                          const char *from, char *copy) {
   const bf16 *keys = (const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim;
-  size_t stride = a->kv_heads * a->head_dim, padded = round_up_to(there, 16), copy_stride = steps_of(a->head_dim) * 32;
+  size_t stride = a->kv_heads * a->head_dim, padded = round_up(there, 16), copy_stride = steps_of(a->head_dim) * 32;
   if (a->head_dim % 32 == 0 && first + padded <= (size_t)s->keys) return (a_tiles){keys, 16 * stride * 2, 64, stride * 2};
   for (size_t j = 0; j < padded; j++) {
     for (size_t d = 0; d < a->head_dim; d += 32) {

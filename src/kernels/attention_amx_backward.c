@@ -96,7 +96,7 @@ INLINE void softmax_backward_pairs(const float *scores, const float *dscores, si
     _mm256_storeu_si256((__m256i *)(ds_half + at + 64), _mm512_extracti64x4_epi64(ds_words, 1));
     _mm512_storeu_si512(ds_pairs + j * 32, join_words(ds_words));
   }
-  for (size_t j = padded; j < round_up_to(padded, TILE_PAIRS); j += 2) {
+  for (size_t j = padded; j < round_up(padded, TILE_PAIRS); j += 2) {
     _mm512_storeu_si512(ds_pairs + j * 32, _mm512_setzero_si512());
   }
 }
@@ -118,7 +118,7 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
   size_t tile_floats = stride * LANES, lane_bytes = steps * TILE_BYTES;
   float factor = score_factor(a->scale);
   lane_tile tiles[BACKWARD_TILES];
-  size_t count = (end - first_row + LANES - 1) / LANES, row_steps = (count + 1) / 2;
+  size_t count = ceil_div(end - first_row, LANES), row_steps = (count + 1) / 2;
   if (piece->starts_queries) memset(dq, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
@@ -130,9 +130,9 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
     pack_rows(a, tiles + 2 * i, count - 2 * i, a->q, room->q_rows + i * dim_tiles * TILE_BYTES);
     pack_rows(a, tiles + 2 * i, count - 2 * i, a->dout, room->dout_rows + i * dim_tiles * TILE_BYTES);
   }
-  size_t key_end = smaller_of(piece->key_end, (size_t)tiles[count - 1].most_position + 1);
+  size_t key_end = smaller(piece->key_end, (size_t)tiles[count - 1].most_position + 1);
   for (size_t first = piece->first_key; first < key_end; first += KEY_BLOCK) {
-    size_t there = smaller_of(KEY_BLOCK, key_end - first), padded = round_up_to(there, 16);
+    size_t there = smaller(KEY_BLOCK, key_end - first), padded = round_up(there, 16);
     a_tiles keys = key_tiles(a, s, kv_head, first, there, a->k, room->keys);
     a_tiles values = key_tiles(a, s, kv_head, first, there, a->v, room->values);
     size_t i = 0;
@@ -162,7 +162,7 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
                              room->p + half, room->ds + half, room->ds_pairs);
       for (size_t d = 0; d < dim_tiles; d += 4) {
         const char *k = sums->transposed + (first / 32 * dim_tiles + d) * TILE_BYTES;
-        multiply(smaller_of(4, dim_tiles - d), (a_tiles){k, TILE_BYTES, dim_tiles * TILE_BYTES, 64},
+        multiply(smaller(4, dim_tiles - d), (a_tiles){k, TILE_BYTES, dim_tiles * TILE_BYTES, 64},
                  (b_tiles){room->ds_pairs, TILE_BYTES}, (n + 31) / 32, dq + i * tile_floats + d * 16 * LANES,
                  16 * LANES, LANES, 1);
       }
@@ -188,7 +188,7 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
   backward_piece piece = piece_of_task(a, task);
   const attention_sequence *s = piece.sequence;
   size_t dim_tiles = dim_tiles_of(a->head_dim), stride = dim_tiles * 16;
-  size_t floats = round_up_to((size_t)s->keys, KEY_PADDING) * stride;
+  size_t floats = round_up((size_t)s->keys, KEY_PADDING) * stride;
 
   backward_room room;
   lay_out_backward(a->head_dim, (uintptr_t)a->thread_scratch + (size_t)thread * a->thread_bytes, &room);
@@ -197,13 +197,13 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
   sums.dv = sums.dk + floats;
   sums.transposed = (char *)(sums.dv + floats);
   if (piece.starts_keys) {
-    size_t at = piece.first_key * stride, bytes = (round_up_to(piece.key_end, KEY_PADDING) * stride - at) * sizeof(float);
+    size_t at = piece.first_key * stride, bytes = (round_up(piece.key_end, KEY_PADDING) * stride - at) * sizeof(float);
     memset(sums.dk + at, 0, bytes);
     memset(sums.dv + at, 0, bytes);
     for (size_t key = piece.first_key; key < piece.key_end; key += 32) {
       const bf16 *from = (const bf16 *)a->k + key_vector(a, s, piece.kv_head, key) * a->head_dim;
       char *to = sums.transposed + key / 32 * dim_tiles * TILE_BYTES;
-      pack_transposed(a, from, smaller_of(32, piece.key_end - key), to, TILE_BYTES);
+      pack_transposed(a, from, smaller(32, piece.key_end - key), to, TILE_BYTES);
     }
   }
   configure_tiles();
@@ -211,7 +211,7 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
   size_t first = piece.first_query * a->group, end = piece.query_end * a->group;
   for (size_t row = first; row < end; row += BACKWARD_TILES * LANES) {
     float *dq = summed_dq ? summed_dq + (row - first) * stride : room.dq;
-    backward_rows(a, &piece, row, smaller_of(row + BACKWARD_TILES * LANES, end), &sums, dq, &room);
+    backward_rows(a, &piece, row, smaller(row + BACKWARD_TILES * LANES, end), &sums, dq, &room);
   }
   _tile_release();
   if (!piece.ends_keys) return;

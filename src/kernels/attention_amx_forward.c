@@ -67,7 +67,7 @@ INLINE f32_lanes softmax_pairs(float *scores, size_t n, const lane_tile *t, size
     odd_sum += second;
     _mm512_storeu_si512(pairs + j * 32, join_words(round_two(first, second)));
   }
-  for (size_t j = even_n; j < round_up_to(n, TILE_PAIRS); j += 2) _mm512_storeu_si512(pairs + j * 32, _mm512_setzero_si512());
+  for (size_t j = even_n; j < round_up(n, TILE_PAIRS); j += 2) _mm512_storeu_si512(pairs + j * 32, _mm512_setzero_si512());
   f32_lanes scale = vector_exp2(before - subtracted, 1);
   store_f32(maximum, largest);
   store_f32(sum, vector_fma(load_f32(sum), scale, even_sum + odd_sum));
@@ -77,7 +77,7 @@ INLINE f32_lanes softmax_pairs(float *scores, size_t n, const lane_tile *t, size
 /* out = out * scale + values p for the lanes of `only`. */
 INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32_lanes scale, float *out, const i32_lanes *only) {
   for (size_t i = 0; i < dim_tiles; i += 4) {
-    size_t tiles = smaller_of(4, dim_tiles - i);
+    size_t tiles = smaller(4, dim_tiles - i);
     a_tiles values = {room->values + 2 * i * TILE_BYTES, 2 * TILE_BYTES, TILE_BYTES, 64};
     multiply(tiles, values, (b_tiles){room->p, TILE_BYTES}, (n + 31) / 32, room->product, 16 * LANES, LANES, 0);
     float *at = out + i * 16 * LANES;
@@ -89,7 +89,7 @@ INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32
 }
 
 static int pack_values(const attention *a, const bf16 *from, size_t n, char *to) {
-  int special = pack_transposed(a, from, smaller_of(n, 32), to, 2 * TILE_BYTES);
+  int special = pack_transposed(a, from, smaller(n, 32), to, 2 * TILE_BYTES);
   if (n > 32) special |= pack_transposed(a, from + 32 * a->kv_heads * a->head_dim, n - 32, to + TILE_BYTES, 2 * TILE_BYTES);
   return special;
 }
@@ -100,7 +100,7 @@ static void add_values_by_lane(const attention *a, const forward_room *room, con
   size_t n = keys_seen(t, first);
   for (int32_t position = t->least_position; position <= t->most_position; position++) {
     if (position < (int32_t)first) continue;
-    size_t seen = smaller_of(n, (size_t)position + 1 - first);
+    size_t seen = smaller(n, (size_t)position + 1 - first);
     i32_lanes only = (i32_lanes)(t->position == (i32_lanes){0} + position);
     memset(room->values, 0, dim_tiles_of(a->head_dim) * 2 * TILE_BYTES);
     pack_values(a, from, seen, room->values);
@@ -118,7 +118,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   size_t number = sequence_of_task(a->first_task, a->count, block);
   const attention_sequence *s = a->sequences + number;
   size_t first_row = (size_t)(block - a->first_task[number]) * FORWARD_TILES * LANES;
-  size_t end = smaller_of(first_row + FORWARD_TILES * LANES, (size_t)s->queries * a->group);
+  size_t end = smaller(first_row + FORWARD_TILES * LANES, (size_t)s->queries * a->group);
   size_t steps = steps_of(a->head_dim), dim_tiles = dim_tiles_of(a->head_dim), tile_floats = dim_tiles * 16 * LANES;
   float factor = score_factor(a->scale);
 
@@ -126,7 +126,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   lay_out_forward(a->head_dim, (uintptr_t)a->thread_scratch + (size_t)thread * a->thread_bytes, &room);
   configure_tiles();
   lane_tile tiles[FORWARD_TILES];
-  size_t count = (end - first_row + LANES - 1) / LANES;
+  size_t count = ceil_div(end - first_row, LANES);
   memset(room.out, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
@@ -136,7 +136,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   }
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
-    size_t there = smaller_of(KEY_BLOCK, key_end - first);
+    size_t there = smaller(KEY_BLOCK, key_end - first);
     a_tiles keys = key_tiles(a, s, kv_head, first, there, a->k, room.keys);
     const bf16 *values = (const bf16 *)a->v + key_vector(a, s, kv_head, first) * a->head_dim;
     int special = pack_values(a, values, there, room.values);

@@ -69,7 +69,7 @@ INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t
   for (size_t j = 0; j < KEY_BLOCK; j++) {
     const void *key = from + (vector + j * a->kv_heads) * a->head_dim * (is_bf16 ? 2 : 4);
     for (size_t d = 0; d < stride; d += LANES) {
-      f32_lanes x = j < n ? load_part(key, d, a->head_dim - d, is_bf16) : splat(0);
+      f32_lanes x = j < n ? load_some(key, d, a->head_dim - d, is_bf16) : splat(0);
       seen |= (i32_lanes)(((u32_lanes)x & 0x7f800000u) == 0x7f800000u);
       store_f32(to + j * stride + d, x);
     }
@@ -87,7 +87,7 @@ INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from,
     for (size_t lane = 0; lane < LANES; lane++) {
       r[lane] = splat(0);
       if (lane < t->lanes) {
-        r[lane] = load_part(from + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4), d, a->head_dim - d, is_bf16);
+        r[lane] = load_some(from + t->vector[lane] * a->head_dim * (is_bf16 ? 2 : 4), d, a->head_dim - d, is_bf16);
       }
       if (rows) store_f32(rows + lane * stride + d, r[lane]);
       r[lane] = r[lane] * splat(scale);
@@ -100,7 +100,7 @@ INLINE void load_lanes(const attention *a, const lane_tile *t, const char *from,
 /* ---- forward ---- */
 
 static size_t forward_thread_bytes(size_t head_dim) {
-  size_t stride = round_up_to(head_dim, LANES);
+  size_t stride = round_up(head_dim, LANES);
   return (2 * KEY_BLOCK * stride + 2 * TILES * stride * LANES + KEY_BLOCK * LANES + 2 * TILES * LANES) * sizeof(float);
 }
 
@@ -135,15 +135,15 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   size_t number = sequence_of_task(a->first_task, a->count, block);
   const attention_sequence *s = a->sequences + number;
   size_t first_row = (size_t)(block - a->first_task[number]) * TASK_ROWS;
-  size_t end = smaller_of(first_row + TASK_ROWS, (size_t)s->queries * a->group);
-  size_t stride = round_up_to(a->head_dim, LANES), tile_floats = stride * LANES;
+  size_t end = smaller(first_row + TASK_ROWS, (size_t)s->queries * a->group);
+  size_t stride = round_up(a->head_dim, LANES), tile_floats = stride * LANES;
 
   float *keys = (float *)(a->thread_scratch + (size_t)thread * a->thread_bytes), *values = keys + KEY_BLOCK * stride;
   float *lanes = values + KEY_BLOCK * stride, *out = lanes + TILES * tile_floats, *scores = out + TILES * tile_floats;
   float *maximum = scores + KEY_BLOCK * LANES, *sum = maximum + TILES * LANES;
 
   lane_tile tiles[TILES];
-  size_t count = (end - first_row + LANES - 1) / LANES;
+  size_t count = ceil_div(end - first_row, LANES);
   memset(out, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     tiles[i] = make_lane_tile(a, s, kv_head, first_row + i * LANES, end);
@@ -153,7 +153,7 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   }
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
-    size_t vector = key_vector(a, s, kv_head, first), there = smaller_of(KEY_BLOCK, key_end - first);
+    size_t vector = key_vector(a, s, kv_head, first), there = smaller(KEY_BLOCK, key_end - first);
     copy_keys(a, a->k, vector, there, keys, stride, is_bf16);
     int guarded = copy_keys(a, a->v, vector, there, values, stride, is_bf16);
     for (size_t i = 0; i < count; i++) {
@@ -180,7 +180,7 @@ static void forward_task(void *context, int32_t task, int32_t thread) {
 /* ---- backward ---- */
 
 static size_t backward_thread_bytes(size_t head_dim) {
-  size_t stride = round_up_to(head_dim, LANES);
+  size_t stride = round_up(head_dim, LANES);
   return (2 * KEY_BLOCK * stride + 5 * TILES * stride * LANES + 2 * KEY_BLOCK * LANES + 2 * TILES * LANES) * sizeof(float);
 }
 
@@ -210,7 +210,7 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
                           float *dv_sums, float *summed_dq, int32_t thread, int is_bf16) {
   const attention_sequence *s = piece->sequence;
   size_t kv_head = piece->kv_head;
-  size_t stride = round_up_to(a->head_dim, LANES), tile_floats = stride * LANES;
+  size_t stride = round_up(a->head_dim, LANES), tile_floats = stride * LANES;
   float *keys = (float *)(a->thread_scratch + (size_t)thread * a->thread_bytes), *values = keys + KEY_BLOCK * stride;
   float *q_lanes = values + KEY_BLOCK * stride, *dout_lanes = q_lanes + TILES * tile_floats;
   float *q_rows = dout_lanes + TILES * tile_floats, *dout_rows = q_rows + TILES * tile_floats;
@@ -219,7 +219,7 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
   float *dscores = scores + KEY_BLOCK * LANES, *log2_sum = dscores + KEY_BLOCK * LANES, *delta = log2_sum + TILES * LANES;
 
   lane_tile tiles[TILES];
-  size_t count = (end - first_row + LANES - 1) / LANES;
+  size_t count = ceil_div(end - first_row, LANES);
   if (piece->starts_queries) memset(dq, 0, count * tile_floats * sizeof(float));
   for (size_t i = 0; i < count; i++) {
     size_t at = i * tile_floats;
@@ -228,9 +228,9 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
     load_lanes(a, &tiles[i], a->dout, 1, dout_lanes + at, dout_rows + at, stride, is_bf16);
     row_statistics(a, &tiles[i], log2_sum + i * LANES, delta + i * LANES, is_bf16);
   }
-  size_t key_end = smaller_of(piece->key_end, (size_t)tiles[count - 1].most_position + 1);
+  size_t key_end = smaller(piece->key_end, (size_t)tiles[count - 1].most_position + 1);
   for (size_t first = piece->first_key; first < key_end; first += KEY_BLOCK) {
-    size_t vector = key_vector(a, s, kv_head, first), there = smaller_of(KEY_BLOCK, key_end - first);
+    size_t vector = key_vector(a, s, kv_head, first), there = smaller(KEY_BLOCK, key_end - first);
     copy_keys(a, a->k, vector, there, keys, stride, is_bf16);
     copy_keys(a, a->v, vector, there, values, stride, is_bf16);
     for (size_t i = 0; i < count; i++) {
@@ -238,7 +238,7 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
       if (!n) continue;
       dot_keys(keys, stride, n, q_lanes + at, a->head_dim, scores);
       dot_keys(values, stride, n, dout_lanes + at, a->head_dim, dscores);
-      softmax_backward(scores, dscores, n, round_up_to(n, SUMS), &tiles[i], first, log2_sum + i * LANES,
+      softmax_backward(scores, dscores, n, round_up(n, SUMS), &tiles[i], first, log2_sum + i * LANES,
                        delta + i * LANES, a->scale);
       add_lanes(scores, n, dout_rows + at, stride, dv_sums + first * stride);
       add_lanes(dscores, n, q_rows + at, stride, dk_sums + first * stride);
@@ -251,22 +251,22 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
   }
 }
 
-static size_t key_bytes_of(size_t head_dim) { return 2 * round_up_to(head_dim, LANES) * sizeof(float); }
+static size_t key_bytes_of(size_t head_dim) { return 2 * round_up(head_dim, LANES) * sizeof(float); }
 
 INLINE void backward(const attention *a, int32_t task, int32_t thread, int is_bf16) {
   backward_piece piece = piece_of_task(a, task);
-  size_t stride = round_up_to(a->head_dim, LANES);
-  size_t floats = round_up_to((size_t)piece.sequence->keys, KEY_PADDING) * stride;
+  size_t stride = round_up(a->head_dim, LANES);
+  size_t floats = round_up((size_t)piece.sequence->keys, KEY_PADDING) * stride;
   float *dk_sums = (float *)key_scratch(a, piece.number, piece.kv_head, key_bytes_of(a->head_dim)), *dv_sums = dk_sums + floats;
   if (piece.starts_keys) {
-    size_t at = piece.first_key * stride, bytes = (round_up_to(piece.key_end, KEY_PADDING) * stride - at) * sizeof(float);
+    size_t at = piece.first_key * stride, bytes = (round_up(piece.key_end, KEY_PADDING) * stride - at) * sizeof(float);
     memset(dk_sums + at, 0, bytes);
     memset(dv_sums + at, 0, bytes);
   }
   float *dq = piece.starts_queries && piece.ends_queries ? 0 : query_sums(a, &piece, stride);
   size_t first = piece.first_query * a->group, end = piece.query_end * a->group;
   for (size_t row = first; row < end; row += TASK_ROWS) {
-    backward_rows(a, &piece, row, smaller_of(row + TASK_ROWS, end), dk_sums, dv_sums, dq ? dq + (row - first) * stride : 0,
+    backward_rows(a, &piece, row, smaller(row + TASK_ROWS, end), dk_sums, dv_sums, dq ? dq + (row - first) * stride : 0,
                   thread, is_bf16);
   }
   if (!piece.ends_keys) return;
@@ -280,7 +280,7 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
 }
 
 attention_way attention_vector_way(size_t head_dim) {
-  size_t tile_bytes = round_up_to(head_dim, LANES) * LANES * sizeof(float);
+  size_t tile_bytes = round_up(head_dim, LANES) * LANES * sizeof(float);
   return (attention_way){TASK_ROWS, forward_thread_bytes(head_dim), backward_thread_bytes(head_dim),
                          key_bytes_of(head_dim), tile_bytes, forward_task, backward_task};
 }

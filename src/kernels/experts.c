@@ -1,11 +1,9 @@
 /* Rows to their experts and back, and the experts' SwiGLU. The products themselves are gemm.c's, the choice router.c's. */
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
 #define TOKEN_BLOCK 32
-
-static int is_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROOKERY_BF16; }
 
 /* ---- SwiGLU ---- */
 typedef struct { int32_t dtype; const char *gate_up, *dh; char *out, *h; size_t rows, width; } swiglu_job;
@@ -24,23 +22,17 @@ INLINE void swiglu_row(const swiglu_job *job, size_t row, int is_bf16) {
   }
 }
 
-INLINE void store_any_up_to(void *p, size_t i, f32_lanes v, size_t n, int is_bf16) {
-  if (n >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, n, is_bf16);
-}
-
 INLINE void swiglu_backward_row(const swiglu_job *job, size_t row, int is_bf16) {
   size_t width = job->width, gate = row * 2 * width, up = gate + width, h = row * width;
   for (size_t c = 0; c < width; c += LANES) {
     size_t n = width - c;
-    int whole = n >= LANES;
-    f32_lanes g = whole ? load_any(job->gate_up, gate + c, is_bf16) : load_any_tail(job->gate_up, gate + c, n, is_bf16);
-    f32_lanes u = whole ? load_any(job->gate_up, up + c, is_bf16) : load_any_tail(job->gate_up, up + c, n, is_bf16);
-    f32_lanes d = whole ? load_any(job->dh, h + c, is_bf16) : load_any_tail(job->dh, h + c, n, is_bf16);
+    f32_lanes g = load_some(job->gate_up, gate + c, n, is_bf16), u = load_some(job->gate_up, up + c, n, is_bf16);
+    f32_lanes d = load_some(job->dh, h + c, n, is_bf16);
     f32_lanes s = vector_sigmoid(g);
     f32_lanes dgate = d * u * s * (splat(1.0f) + g * (splat(1.0f) - s)), dup = d * g * s;
-    if (job->h) store_any_up_to(job->h, h + c, g * s * u, n, is_bf16);
-    store_any_up_to(job->out, gate + c, dgate, n, is_bf16);
-    store_any_up_to(job->out, up + c, dup, n, is_bf16);
+    if (job->h) store_some(job->h, h + c, n, g * s * u, is_bf16);
+    store_some(job->out, gate + c, n, dgate, is_bf16);
+    store_some(job->out, up + c, n, dup, is_bf16);
   }
 }
 
@@ -55,7 +47,7 @@ static void swiglu_block(void *context, int32_t task, int32_t thread) {
 }
 
 static int32_t run_swiglu(uintptr_t pool, swiglu_job job, uintptr_t rows_limit) {
-  if (!job.gate_up || !job.out || !job.width || !is_dtype(job.dtype) || job.rows > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!job.gate_up || !job.out || !job.width || !is_dtype(job.dtype) || job.rows > INT32_MAX || !is_array(job.rows, job.width, 2)) return ROOKERY_BAD_ARGUMENT;
   if (rows_limit) {
     int32_t limit = *(const int32_t *)rows_limit;
     if (limit < 0 || (size_t)limit > job.rows) return ROOKERY_BAD_ARGUMENT;
@@ -153,13 +145,14 @@ static void spread_slots_block(void *context, int32_t task, int32_t thread) {
 
 static int32_t move_tokens(uintptr_t pool, rookery_task task, movement_job job) {
   if (!job.from || !job.to || !is_dtype(job.dtype) || !job.columns || !job.k || job.count > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!is_array(job.count, job.k, job.columns)) return ROOKERY_BAD_ARGUMENT;
   rookery_parallel(pool, (int32_t)ceil_div(job.count, TOKEN_BLOCK), task, &job);
   return ROOKERY_OK;
 }
 
 ROOKERY_API int32_t rookery_dispatch_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t slot_at, uintptr_t row_count, uintptr_t rows,
                                              size_t tokens, size_t columns, size_t k) {
-  if (!slot_at || !row_count) return ROOKERY_BAD_ARGUMENT;
+  if (!slot_at || !row_count || !is_array(tokens, k, 1)) return ROOKERY_BAD_ARGUMENT;
   int32_t count = *(const int32_t *)row_count;
   if (count < 0 || (size_t)count > tokens * k) return ROOKERY_BAD_ARGUMENT;
   return move_tokens(pool, gather_rows, (movement_job){dtype, (const char *)x, 0, (char *)rows, 0, (const int32_t *)slot_at, 0, 0, (size_t)count, columns, k});

@@ -57,10 +57,9 @@ static void share_units(matmul_job *job, size_t blocks, size_t threads, int is_g
 
 static int32_t check_matmul(matmul_job *job, size_t rows, size_t groups, uintptr_t offsets) {
   const sums_target *target = &job->target;
-  if (!job->a || !target->c || !job->inner || !target->columns || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (!job->a || !target->c || rows > INT32_MAX || (groups > 1 && !offsets) || !is_dtype(job->dtype) || !is_dtype(target->dtype)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_weight(groups, target->columns, job->inner) || !is_array(rows, job->inner, 1) || !is_array(rows, target->columns, 1)) return ROOKERY_BAD_ARGUMENT;
   if (target->gated && (target->columns % 2 || target->addend || target->dtype != job->dtype)) return ROOKERY_BAD_ARGUMENT;
-  int32_t types[2] = {job->dtype, target->dtype};
-  for (int i = 0; i < 2; i++) if (types[i] != ROOKERY_F32 && types[i] != ROOKERY_BF16) return ROOKERY_BAD_ARGUMENT;
   job->groups = groups;
   job->all_rows[1] = (int32_t)rows;
   job->offsets = offsets ? (const int32_t *)offsets : job->all_rows;
@@ -81,13 +80,15 @@ ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, u
                                    int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups, uintptr_t offsets) {
   matmul_job job = {.dtype = dtype, .a = (const char *)a, .packed = (const char *)packed, .inner = inner,
                     .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}};
-  if (!packed || packed % 64 || check_matmul(&job, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_aligned(packed) || check_matmul(&job, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
   for (size_t g = 0; g < groups; g++) job.row_blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROW_BLOCK);
   if (!job.row_blocks) return ROOKERY_OK;
   share_units(&job, job.row_blocks, (size_t)rookery_pool_threads(pool), gated != 0);
   job.unit_stride = panel_bytes(dtype, inner);
   job.half_stride = job.units * job.unit_stride;
-  rookery_parallel(pool, (int32_t)(job.row_blocks * ceil_div(job.units, job.units_per_task)), multiply_block, &job);
+  size_t tasks = job.row_blocks * ceil_div(job.units, job.units_per_task);
+  if (tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  rookery_parallel(pool, (int32_t)tasks, multiply_block, &job);
   return gate_afterwards(pool, &job);
 }
 
@@ -120,10 +121,10 @@ static void share_packing(matmul_job *job, size_t groups, size_t threads, int is
 }
 
 ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t is_gated, int32_t threads) {
-  if (!inner || !columns || !groups || threads < 1) return 0;
+  if (!is_weight(groups, columns, inner) || threads < 1) return 0;
   matmul_job job = {.dtype = dtype, .inner = inner, .target = {.columns = columns}};
   share_packing(&job, groups, (size_t)threads, is_gated);
-  return (size_t)threads * job.units_per_task * job.unit_stride;
+  return is_array((size_t)threads, job.units_per_task, job.unit_stride) ? (size_t)threads * job.units_per_task * job.unit_stride : 0;
 }
 
 ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t weight, int32_t transpose, uintptr_t addend,
@@ -134,7 +135,7 @@ ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintpt
     .weight = {dtype, transpose, (const float *)weight, transpose ? inner : columns, transpose ? columns : inner},
     .scratch = (char *)scratch,
   };
-  if (!weight || !scratch || scratch % 64 || check_matmul(&job.matmul, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (!weight || !is_aligned(scratch) || check_matmul(&job.matmul, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
   share_packing(&job.matmul, groups, (size_t)rookery_pool_threads(pool), gated != 0);
   size_t tasks = groups * ceil_div(job.matmul.units, job.matmul.units_per_task);
   if (tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;

@@ -7,7 +7,7 @@ import { RookeryError } from "../base/errors.ts";
 import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
 
-const abiVersion = 5;
+const abiVersion = 6;
 
 export type LoadedKernels = {
   level: Level;
@@ -71,7 +71,7 @@ function requestTileState(): void {
     throw new RookeryError(
       "KERNEL_FAILED",
       "the kernel of this system does not grant the AMX tile registers",
-      "set ROOKERY_ISA=portable",
+      "set ROOKERY_ISA=avx512",
     );
   }
 }

@@ -2,7 +2,7 @@
  * Both ends of a language model: the embedding table, and cross-entropy with its gradient.
  * Work is split by tokens, rows or columns whose results do not meet, so no sum depends on the threads.
  */
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -11,11 +11,6 @@
 /* embedding_backward: a task owns this many columns (whole cache lines) of every row of the table. */
 #define COLUMNS_A_TASK 64
 #define SUM_BLOCK 4096
-
-static int bad_matrix(size_t rows, size_t columns) {
-  size_t bytes;
-  return __builtin_mul_overflow(rows, columns, &bytes) || __builtin_mul_overflow(bytes, sizeof(float), &bytes);
-}
 
 static int out_of_range(const int32_t *ids, size_t count, int32_t lowest, size_t end) {
   if (end > INT32_MAX) end = (size_t)INT32_MAX + 1;
@@ -27,7 +22,7 @@ static int out_of_range(const int32_t *ids, size_t count, int32_t lowest, size_t
 /* Rows a task takes, and how many tasks that makes; 0 tasks if there are more than fit a task number. */
 static int32_t split_rows(size_t rows, size_t columns, size_t *rows_a_task) {
   *rows_a_task = columns >= ELEMENTS_A_TASK ? 1 : ELEMENTS_A_TASK / columns;
-  size_t tasks = (rows + *rows_a_task - 1) / *rows_a_task;
+  size_t tasks = ceil_div(rows, *rows_a_task);
   return tasks > INT32_MAX ? 0 : (int32_t)tasks;
 }
 
@@ -40,7 +35,7 @@ typedef struct {
 
 INLINE void copy_rows(const embedding_job *job, int32_t task, int is_bf16) {
   size_t first = (size_t)task * job->tokens_a_task, columns = job->columns;
-  size_t end = job->tokens - first < job->tokens_a_task ? job->tokens : first + job->tokens_a_task;
+  size_t end = smaller(first + job->tokens_a_task, job->tokens);
   for (size_t t = first; t < end; t++) {
     const float *row = job->table + (size_t)job->ids[t] * columns;
     size_t i = 0;
@@ -55,8 +50,8 @@ static void copy_rows_bf16(void *job, int32_t task, int32_t thread) { (void)thre
 
 ROOKERY_API int32_t rookery_embedding_forward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t table, uintptr_t out,
                                               size_t tokens, size_t vocabulary, size_t columns) {
-  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(tokens, columns)) return ROOKERY_BAD_ARGUMENT;
-  if (bad_matrix(vocabulary, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !is_array(tokens, columns, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_array(vocabulary, columns, 1)) return ROOKERY_BAD_ARGUMENT;
   if (!tokens) return ROOKERY_OK;
   if (!ids || out_of_range((const int32_t *)ids, tokens, 0, vocabulary)) return ROOKERY_BAD_ARGUMENT;
   if (!columns) return ROOKERY_OK;
@@ -78,7 +73,7 @@ typedef struct {
 /* All tokens in order, but only this task's columns: tokens that share an id never meet on two threads. */
 INLINE void add_columns(const embedding_gradient_job *job, int32_t task, int is_bf16) {
   size_t columns = job->columns, first = (size_t)task * COLUMNS_A_TASK;
-  size_t end = columns - first < COLUMNS_A_TASK ? columns : first + COLUMNS_A_TASK;
+  size_t end = smaller(first + COLUMNS_A_TASK, columns);
   for (size_t t = 0; t < job->tokens; t++) {
     float *row = job->table_gradient + (size_t)job->ids[t] * columns;
     size_t i = first;
@@ -96,12 +91,12 @@ static void add_columns_bf16(void *job, int32_t task, int32_t thread) { (void)th
 
 ROOKERY_API int32_t rookery_embedding_backward(uintptr_t pool, int32_t dtype, uintptr_t ids, uintptr_t dout,
                                                uintptr_t table_gradient, size_t tokens, size_t vocabulary, size_t columns) {
-  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(tokens, columns)) return ROOKERY_BAD_ARGUMENT;
-  if (bad_matrix(vocabulary, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !is_array(tokens, columns, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_array(vocabulary, columns, 1)) return ROOKERY_BAD_ARGUMENT;
   if (!tokens) return ROOKERY_OK;
   if (!ids || out_of_range((const int32_t *)ids, tokens, 0, vocabulary)) return ROOKERY_BAD_ARGUMENT;
   if (!columns) return ROOKERY_OK;
-  size_t tasks = (columns - 1) / COLUMNS_A_TASK + 1;
+  size_t tasks = ceil_div(columns, COLUMNS_A_TASK);
   if (!dout || !table_gradient || tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   embedding_gradient_job job = {(const int32_t *)ids, (const void *)dout, (float *)table_gradient, tokens, columns};
   rookery_parallel(pool, (int32_t)tasks, dtype == ROOKERY_BF16 ? add_columns_bf16 : add_columns_f32, &job);
@@ -117,7 +112,7 @@ typedef struct {
   float scale;
 } cross_entropy_job;
 
-/* The last `n` < 16 logits of a row; the lanes beyond are -inf, which no maximum and no sum of exponentials sees. */
+/* The last `n` < LANES logits of a row; the lanes beyond are -inf, which no maximum and no sum of exponentials sees. */
 INLINE f32_lanes load_logits_tail(const float *p, size_t n) {
   f32_lanes v = splat(-__builtin_inff());
   memcpy(&v, p, n * sizeof(float));
@@ -156,7 +151,7 @@ INLINE float row_sum_of_exponentials(const float *x, size_t n, float maximum) {
 /* The exponentials are taken again for the gradient: cheaper than keeping them, since the row's logits are in cache. */
 INLINE void cross_entropy_rows(const cross_entropy_job *job, int32_t task, int is_bf16) {
   size_t first = (size_t)task * job->rows_a_task, n = job->vocabulary;
-  size_t end = job->rows - first < job->rows_a_task ? job->rows : first + job->rows_a_task;
+  size_t end = smaller(first + job->rows_a_task, job->rows);
   size_t element_bytes = is_bf16 ? sizeof(bf16) : sizeof(float);
   for (size_t r = first; r < end; r++) {
     const float *x = job->logits + r * n;
@@ -196,7 +191,7 @@ static void cross_entropy_rows_bf16(void *job, int32_t task, int32_t thread) {
 
 ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr_t logits, uintptr_t targets, uintptr_t losses,
                                           uintptr_t dlogits, size_t rows, size_t vocabulary, float scale) {
-  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || bad_matrix(rows, vocabulary)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !is_array(rows, vocabulary, 1)) return ROOKERY_BAD_ARGUMENT;
   if (!rows) return ROOKERY_OK;
   if (!vocabulary || !logits || !targets || !losses) return ROOKERY_BAD_ARGUMENT;
   if (out_of_range((const int32_t *)targets, rows, -1, vocabulary)) return ROOKERY_BAD_ARGUMENT;
@@ -209,7 +204,7 @@ ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr
 }
 
 ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum) {
-  if (!sum || (count && !values) || bad_matrix(count, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (!sum || (count && !values) || !is_array(count, 1, 1)) return ROOKERY_BAD_ARGUMENT;
   const float *x = (const float *)values;
   double total = 0;
   for (size_t first = 0; first < count; first += SUM_BLOCK) {

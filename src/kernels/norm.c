@@ -2,26 +2,15 @@
  * RMSNorm, and RoPE with the norm of a head behind it. Rows go by in fixed blocks; the gradient of a weight is summed
  * a block at a time into scratch and then over the blocks in their order, whoever computed them.
  */
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
 #define ROW_BLOCK 32
 #define COLUMN_BLOCK 64
 
-static size_t blocks_of(size_t count, size_t block) { return count / block + (count % block != 0); }
-static int known_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROOKERY_BF16; }
-static int fits_tasks(size_t rows, size_t columns) {
-  return rows <= (size_t)INT32_MAX * ROW_BLOCK && columns <= (size_t)INT32_MAX;
-}
+static int is_matrix(size_t rows, size_t columns) { return rows <= INT32_MAX && columns && columns <= INT32_MAX && is_array(rows, columns, 1); }
 
-/* Up to LANES elements from i on, of the `left` that there still are. */
-INLINE f32_lanes load_some(const void *p, size_t i, size_t left, int is_bf16) {
-  return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
-}
-INLINE void store_some(void *p, size_t i, size_t left, f32_lanes v, int is_bf16) {
-  if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
-}
 INLINE f32_lanes load_weight(const float *p, size_t i, size_t left) { return load_some(p, i, left, 0); }
 
 /* ---- gradients of weights, from the blocks' partial sums ---- */
@@ -101,11 +90,11 @@ static void rmsnorm_forward_task(void *context, int32_t task, int32_t thread) {
 
 ROOKERY_API int32_t rookery_rmsnorm_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight, uintptr_t y,
                                             uintptr_t inverse_rms, size_t rows, size_t columns, float eps) {
-  if (!known_dtype(dtype) || !columns || !fits_tasks(rows, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !is_matrix(rows, columns)) return ROOKERY_BAD_ARGUMENT;
   if (!x || !weight || !y) return ROOKERY_BAD_ARGUMENT;
   rmsnorm n = {.is_bf16 = dtype == ROOKERY_BF16, .x = (const char *)x, .y = (char *)y, .weight = (const float *)weight,
                .inverse_rms = (float *)inverse_rms, .rows = rows, .columns = columns, .eps = eps};
-  rookery_parallel(pool, (int32_t)blocks_of(rows, ROW_BLOCK), rmsnorm_forward_task, &n);
+  rookery_parallel(pool, (int32_t)ceil_div(rows, ROW_BLOCK), rmsnorm_forward_task, &n);
   return ROOKERY_OK;
 }
 
@@ -155,22 +144,22 @@ static void rmsnorm_backward_task(void *context, int32_t task, int32_t thread) {
 }
 
 ROOKERY_API size_t rookery_rmsnorm_backward_scratch_bytes(size_t rows, size_t columns) {
-  return blocks_of(rows, ROW_BLOCK) * columns * sizeof(float);
+  return is_matrix(rows, columns) ? ceil_div(rows, ROW_BLOCK) * columns * sizeof(float) : 0;
 }
 
 ROOKERY_API int32_t rookery_rmsnorm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x, uintptr_t weight,
                                              uintptr_t inverse_rms, uintptr_t dx, uintptr_t weight_gradient,
                                              size_t rows, size_t columns, int32_t accumulate, uintptr_t scratch) {
-  if (!known_dtype(dtype) || !columns || !fits_tasks(rows, columns)) return ROOKERY_BAD_ARGUMENT;
-  if (!dy || !x || !weight || !inverse_rms || !dx || !weight_gradient || !scratch) return ROOKERY_BAD_ARGUMENT;
-  size_t blocks = blocks_of(rows, ROW_BLOCK);
+  if (!is_dtype(dtype) || !is_matrix(rows, columns)) return ROOKERY_BAD_ARGUMENT;
+  if (!dy || !x || !weight || !inverse_rms || !dx || !weight_gradient || !is_aligned(scratch)) return ROOKERY_BAD_ARGUMENT;
+  size_t blocks = ceil_div(rows, ROW_BLOCK);
   rmsnorm n = {.is_bf16 = dtype == ROOKERY_BF16, .accumulate = accumulate, .x = (const char *)x,
                .dy = (const char *)dy, .dx = (char *)dx, .weight = (const float *)weight,
                .inverse_rms = (float *)inverse_rms, .partials = (float *)scratch, .rows = rows, .columns = columns};
   rookery_parallel(pool, (int32_t)blocks, rmsnorm_backward_task, &n);
   partial_sums sums = {.partials = n.partials, .blocks = blocks, .columns = columns,
                        .gradient_a = (float *)weight_gradient};
-  rookery_parallel(pool, (int32_t)blocks_of(columns, COLUMN_BLOCK), sum_partials_task, &sums);
+  rookery_parallel(pool, (int32_t)ceil_div(columns, COLUMN_BLOCK), sum_partials_task, &sums);
   return ROOKERY_OK;
 }
 
@@ -296,8 +285,8 @@ static void rope_backward_task(void *context, int32_t task, int32_t thread) {
 }
 
 static int rope_arguments_are_bad(int32_t dtype, const rope_norm *n) {
-  if (!known_dtype(dtype) || !n->heads || !n->head_dim || n->head_dim % 2) return 1;
-  if (!fits_tasks(n->rows, n->head_dim)) return 1;
+  if (!is_dtype(dtype) || !n->heads || n->head_dim % 2) return 1;
+  if (!is_matrix(n->rows, n->head_dim) || !is_array(n->rows, n->heads, n->head_dim)) return 1;
   if (!n->x || !n->positions || !n->cosine || !n->sine) return 1;
   for (size_t r = 0; r < n->rows; r++) if (n->positions[r] < 0) return 1;
   return 0;
@@ -312,13 +301,12 @@ ROOKERY_API int32_t rookery_rope_norm_forward(uintptr_t pool, int32_t dtype, uin
                  .weight_a = (const float *)weight_a, .weight_b = (const float *)weight_b,
                  .inverse_rms = (float *)inverse_rms, .rows = rows, .heads = heads, .head_dim = head_dim, .eps = eps};
   if (rope_arguments_are_bad(dtype, &n) || !y) return ROOKERY_BAD_ARGUMENT;
-  rookery_parallel(pool, (int32_t)blocks_of(rows, ROW_BLOCK), rope_forward_task, &n);
+  rookery_parallel(pool, (int32_t)ceil_div(rows, ROW_BLOCK), rope_forward_task, &n);
   return ROOKERY_OK;
 }
 
-ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t heads, size_t head_dim) {
-  (void)heads;
-  return blocks_of(rows, ROW_BLOCK) * head_dim * sizeof(float);
+ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t head_dim) {
+  return is_matrix(rows, head_dim) ? ceil_div(rows, ROW_BLOCK) * head_dim * sizeof(float) : 0;
 }
 
 ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
@@ -335,14 +323,14 @@ ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, ui
                  .inverse_rms = (float *)inverse_rms, .partials = wants_sums ? (float *)scratch : 0,
                  .rows = rows, .heads = heads, .head_dim = head_dim};
   if (rope_arguments_are_bad(dtype, &n) || !dy || !dx) return ROOKERY_BAD_ARGUMENT;
-  if ((normalize && !inverse_rms) || (wants_sums && !scratch)) return ROOKERY_BAD_ARGUMENT;
+  if ((normalize && !inverse_rms) || (wants_sums && !is_aligned(scratch))) return ROOKERY_BAD_ARGUMENT;
   if ((weight_a_gradient && !weight_a) || (weight_b_gradient && !weight_b)) return ROOKERY_BAD_ARGUMENT;
-  size_t blocks = blocks_of(rows, ROW_BLOCK);
+  size_t blocks = ceil_div(rows, ROW_BLOCK);
   rookery_parallel(pool, (int32_t)blocks, rope_backward_task, &n);
   if (!wants_sums) return ROOKERY_OK;
   partial_sums sums = {.partials = n.partials, .blocks = blocks, .columns = head_dim, .weight_a = n.weight_a,
                        .weight_b = n.weight_b, .gradient_a = (float *)weight_a_gradient,
                        .gradient_b = (float *)weight_b_gradient};
-  rookery_parallel(pool, (int32_t)blocks_of(head_dim, COLUMN_BLOCK), sum_partials_task, &sums);
+  rookery_parallel(pool, (int32_t)ceil_div(head_dim, COLUMN_BLOCK), sum_partials_task, &sums);
   return ROOKERY_OK;
 }

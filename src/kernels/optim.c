@@ -2,7 +2,7 @@
  * What runs over parameters and gradients as flat arrays: the norm, AdamW, and scaled copies and sums.
  * All are bound by memory: one pass, by fixed blocks, whose places do not depend on the threads.
  */
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -10,14 +10,11 @@
 
 /* Blocks of `count` elements; -1 if the count is no size of an array. */
 static int32_t block_count(size_t count) {
-  size_t blocks = count / BLOCK + (count % BLOCK != 0);
-  return count > SIZE_MAX / sizeof(float) || blocks > INT32_MAX ? -1 : (int32_t)blocks;
+  if (!is_array(count, 1, 1) || ceil_div(count, BLOCK) > INT32_MAX) return -1;
+  return (int32_t)ceil_div(count, BLOCK);
 }
 
-static size_t block_end(int32_t block, size_t count) {
-  size_t first = (size_t)block * BLOCK;
-  return count - first < BLOCK ? count : first + BLOCK;
-}
+static size_t block_end(int32_t block, size_t count) { return smaller(((size_t)block + 1) * BLOCK, count); }
 
 typedef struct {
   const float *values;
@@ -54,7 +51,7 @@ ROOKERY_API size_t rookery_sum_of_squares_scratch_bytes(size_t count) {
 ROOKERY_API int32_t rookery_sum_of_squares(uintptr_t pool, uintptr_t values, size_t count, uintptr_t result,
                                            int32_t accumulate, uintptr_t scratch) {
   int32_t blocks = block_count(count);
-  if (blocks < 0 || !result || (count && (!values || !scratch))) return ROOKERY_BAD_ARGUMENT;
+  if (blocks < 0 || !result || (count && (!values || !is_aligned(scratch)))) return ROOKERY_BAD_ARGUMENT;
   squares_job job = {(const float *)values, (float *)scratch, count};
   rookery_parallel(pool, blocks, square_block, &job);
   double total = 0;
@@ -114,7 +111,7 @@ ROOKERY_API int32_t rookery_adamw(uintptr_t pool, uintptr_t weight, uintptr_t gr
                                   uintptr_t v, size_t count, float learning_rate, float beta1, float beta2, float eps,
                                   float decay, float bias_correction1, float bias_correction2, float gradient_scale) {
   int32_t blocks = block_count(count);
-  if (m_dtype != ROOKERY_F32 && m_dtype != ROOKERY_BF16) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(m_dtype)) return ROOKERY_BAD_ARGUMENT;
   if (blocks < 0 || (count && (!weight || !gradient || !m || !v))) return ROOKERY_BAD_ARGUMENT;
   if (!(bias_correction1 > 0) || !(bias_correction2 > 0)) return ROOKERY_BAD_ARGUMENT;
   adamw_job job = {(float *)weight, (const float *)gradient, (void *)m, (float *)v, count, learning_rate, beta1, beta2,
@@ -167,8 +164,7 @@ ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t
     {{add_f32_f32, add_f32_bf16}, {add_bf16_f32, add_bf16_bf16}},
   };
   int32_t blocks = block_count(count);
-  if (source_dtype != ROOKERY_F32 && source_dtype != ROOKERY_BF16) return ROOKERY_BAD_ARGUMENT;
-  if (destination_dtype != ROOKERY_F32 && destination_dtype != ROOKERY_BF16) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(source_dtype) || !is_dtype(destination_dtype)) return ROOKERY_BAD_ARGUMENT;
   if (blocks < 0 || (count && (!source || !destination))) return ROOKERY_BAD_ARGUMENT;
   axpy_job job = {(const void *)source, (void *)destination, count, scale};
   rookery_parallel(pool, blocks, functions[accumulate != 0][source_dtype][destination_dtype], &job);

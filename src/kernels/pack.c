@@ -6,7 +6,7 @@
 #endif
 
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose) {
-  return groups * matrix_bytes(dtype, transpose ? out : in, transpose ? in : out);
+  return is_weight(groups, out, in) ? groups * matrix_bytes(dtype, transpose ? out : in, transpose ? in : out) : 0;
 }
 
 #ifdef ROOKERY_AMX
@@ -106,8 +106,10 @@ static void pack_one_panel(void *context, int32_t task, int32_t thread) {
 
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups, size_t out,
                                  size_t in, int32_t transpose) {
-  if (!weight || !packed || packed % 64 || !groups || !out || !in || (dtype != ROOKERY_F32 && dtype != ROOKERY_BF16)) return ROOKERY_BAD_ARGUMENT;
+  if (!weight || !is_aligned(packed) || !is_weight(groups, out, in) || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
+  size_t panels = groups * ceil_div(transpose ? in : out, PANEL);
+  if (panels > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   pack_job job = {{dtype, transpose, (const float *)weight, out, in}, (char *)packed};
-  rookery_parallel(pool, (int32_t)(groups * ceil_div(transpose ? in : out, PANEL)), pack_one_panel, &job);
+  rookery_parallel(pool, (int32_t)panels, pack_one_panel, &job);
   return ROOKERY_OK;
 }

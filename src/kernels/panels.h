@@ -3,13 +3,12 @@
  *
  * A weight is packed in panels of 32 columns. For bf16 on AMX a panel holds, for each 32 of the inner dimension, two B tiles
  * (16 pairs x 16 columns x 2 bf16); elsewhere it holds strips of columns, one after the other, each f32 [inner][STRIP], rounded to
- * bf16 if that is the dtype.
- * Columns and inner dimension are padded with zeros, so kernels have no edge there.
+ * bf16 if that is the dtype. Columns and inner dimension are padded with zeros, so kernels have no edge there.
  */
 #ifndef ROOKERY_PANELS_H
 #define ROOKERY_PANELS_H
 
-#include "rookery.h"
+#include "arguments.h"
 #include "vector.h"
 
 #define PANEL 32
@@ -38,6 +37,11 @@ INLINE int uses_tiles(int32_t dtype) {
 #endif
 }
 
+/* Whether a weight [groups, out, in] has elements, and sizes that still count its bytes when it is padded and packed. */
+INLINE int is_weight(size_t groups, size_t out, size_t in) {
+  return groups && out && in && is_array(groups, out, in) && is_array(groups, round_up(out, PANEL), round_up(in, PANEL));
+}
+
 /* Bytes of one packed matrix [inner, columns], and of one of its panels. */
 INLINE size_t panel_bytes(int32_t dtype, size_t inner) {
   return uses_tiles(dtype) ? round_up(inner, 32) * PANEL * sizeof(bf16) : inner * PANEL * sizeof(float);
@@ -48,7 +52,8 @@ INLINE size_t matrix_bytes(int32_t dtype, size_t inner, size_t columns) {
 
 /*
  * Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon.
- * gated [rows, columns / 2], or 0: silu(left half of c) times its right half. */
+ * gated: [rows, columns / 2] = silu(left half of c) times its right half, or 0.
+ */
 typedef struct { int32_t dtype; size_t columns; const char *addend; char *c; int past_cache; char *gated; } sums_target;
 
 /* Writes a block of sums [rows, 32] into c, of which `columns` exist. */

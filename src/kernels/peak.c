@@ -1,5 +1,5 @@
 /* What other rates are a share of: how fast this level multiplies when nothing waits for memory, and how fast memory is read. */
-#include "rookery.h"
+#include "arguments.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -48,7 +48,7 @@ ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t thre
 }
 
 ROOKERY_API int32_t rookery_peak_run(uintptr_t pool, int32_t dtype, size_t rounds, int32_t threads, uintptr_t scratch) {
-  if (!scratch || threads < 1) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !is_aligned(scratch) || threads < 1) return ROOKERY_BAD_ARGUMENT;
   peak_job job = {dtype, rounds, (float *)scratch};
   rookery_parallel(pool, threads, multiply, &job);
   return ROOKERY_OK;
@@ -74,7 +74,7 @@ static void read_block(void *context, int32_t task, int32_t thread) {
 }
 
 ROOKERY_API int32_t rookery_peak_read(uintptr_t pool, uintptr_t memory, size_t bytes, uintptr_t scratch) {
-  if (!memory || !scratch || !bytes || bytes % READ_BLOCK || bytes / READ_BLOCK > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!memory || !is_aligned(scratch) || !bytes || bytes % READ_BLOCK || bytes / READ_BLOCK > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   read_job job = {(const char *)memory, (float *)scratch};
   rookery_parallel(pool, (int32_t)(bytes / READ_BLOCK), read_block, &job);
   return ROOKERY_OK;

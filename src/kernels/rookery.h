@@ -3,8 +3,10 @@
  *
  * Types are uintptr_t (addresses; 0 where an argument is optional and absent), size_t (counts), int32_t and float.
  * Matrices are row-major and contiguous. "Activation" arrays are f32 or bf16 as `dtype` says; sums are in f32.
- * A function returns a status, or a number of bytes where its name ends in _bytes. Nothing is allocated: scratch is
- * passed in and may hold anything. `pool` is a handle of rookery_pool_create, or 0 for the calling thread alone.
+ * A function returns a status, or a number of bytes where its name ends in _bytes (0 too for sizes that will be refused).
+ * Nothing is allocated: scratch is passed in, 64-byte aligned, and may hold anything; where it is for a number of threads, that
+ * is the pool's or more. Sizes are checked before anything is written: an array must have fewer than 2^63 bytes as f32, and no
+ * work may fall into more than 2^31 - 1 tasks. `pool` is a handle of rookery_pool_create, or 0 for the calling thread alone.
  * No result depends on the number of threads. Unless said otherwise outputs may not overlap inputs.
  * `accumulate` = 1 adds to what the output holds, 0 overwrites it.
  */
@@ -15,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 5
+#define ROOKERY_ABI_VERSION 6
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -29,8 +31,9 @@ ROOKERY_API int32_t rookery_pool_destroy(uintptr_t pool);
 
 /* ---- pack.c, gemm.c, weight_gradient.c ---- */
 /*
- * A weight W [groups, out, in] (f32) is packed once an update into panels for one direction:
- * transpose 0 for y = x W^T (sums over in), 1 for dx = dy W (sums over out). The layout is the level's own.
+ * Packs a weight W [groups, out, in] (f32) into panels for one direction: transpose 0 for y = x W^T (sums over in), 1 for
+ * dx = dy W (sums over out). The layout is the level's own. For weights that many products read, as in serving: packed once,
+ * kept while they do not change.
  */
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose);
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups,
@@ -47,9 +50,10 @@ ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, u
                                    size_t columns, size_t groups, uintptr_t offsets);
 /*
  * The same with W [groups, out, in] (f32) itself, packed on the way in pieces that stay in the cache: for weights that are
- * used once between changes. transpose as rookery_pack; scratch is 64-byte aligned, for the pool's number of threads.
+ * used once between changes, as in training. transpose as in rookery_pack; is_gated: whether `gated` will be given.
  */
-ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups, int32_t is_gated, int32_t threads);
+ROOKERY_API size_t rookery_matmul_packing_scratch_bytes(int32_t dtype, size_t inner, size_t columns, size_t groups,
+                                                        int32_t is_gated, int32_t threads);
 ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t weight, int32_t transpose,
                                            uintptr_t addend, uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows,
                                            size_t inner, size_t columns, size_t groups, uintptr_t offsets,
@@ -83,7 +87,7 @@ ROOKERY_API int32_t rookery_rope_norm_forward(uintptr_t pool, int32_t dtype, uin
                                               uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
                                               size_t head_dim, int32_t normalize, float eps);
 /* x is the forward's input. Gradients of the weights (f32, 0 where the weight is 0) are added to. */
-ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t heads, size_t head_dim);
+ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t head_dim);
 ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
                                                uintptr_t positions, uintptr_t cosine, uintptr_t sine,
                                                uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
@@ -101,13 +105,14 @@ ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, ui
  * Keys go by in blocks of ROOKERY_KEY_BLOCK from position 0, so a query's bits do not depend on what stands beside it.
  */
 #define ROOKERY_KEY_BLOCK 64
-ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t key_rows, size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
+ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t head_dim, size_t count, int32_t threads);
 ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
                                               uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                               size_t head_dim, float scale, uintptr_t scratch);
 /* dq (+)= if accumulate; dk and dv are added to if accumulate_kv (layers of a CLA group share them). */
-ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
+ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads,
+                                                            size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
 ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, uintptr_t dout, uintptr_t q, uintptr_t k,
                                                uintptr_t v, uintptr_t out, uintptr_t log_sum_exp, uintptr_t sequences,
                                                size_t count, uintptr_t dq, uintptr_t dk, uintptr_t dv,
@@ -143,7 +148,7 @@ ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintpt
  *   load      int32 [experts]    tokens that chose the expert, before capacity
  *   counts    int32 [4]          {slots, over capacity, recycled, dropped}
  */
-ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts, size_t k);
+ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts);
 ROOKERY_API int32_t rookery_router_select(uintptr_t probabilities, size_t tokens, size_t experts, size_t k, int32_t mode,
                                           size_t capacity, int32_t key0, int32_t key1, uintptr_t selected,
                                           uintptr_t assigned, uintptr_t gates, uintptr_t offsets, uintptr_t row_of,
@@ -209,9 +214,10 @@ ROOKERY_API int32_t rookery_axpy(uintptr_t pool, int32_t source_dtype, uintptr_t
                                  uintptr_t destination, size_t count, float scale, int32_t accumulate);
 
 /* ---- peak.c ---- */
-/* Multiplies from registers alone, `rounds` times on each of `threads` threads; scratch: 1 KiB a thread. FLOPs that is. */
-ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t threads);
+/* Multiplies from registers alone, `rounds` times on each of `threads` threads. scratch: 1,024 bytes a thread. */
 ROOKERY_API int32_t rookery_peak_run(uintptr_t pool, int32_t dtype, size_t rounds, int32_t threads, uintptr_t scratch);
+/* The FLOPs of that: a number, no status. */
+ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t threads);
 /* Reads `bytes` (whole MiB) of memory once, by all threads. scratch: 1,024 bytes a thread. */
 ROOKERY_API int32_t rookery_peak_read(uintptr_t pool, uintptr_t memory, size_t bytes, uintptr_t scratch);
 

@@ -2,6 +2,7 @@
  * The router: probabilities of the experts, the choice among them with capacity and recycling, the losses that keep loads
  * even, and the way back.
  */
+#include "arguments.h"
 #include "pack.h"
 #include "strips.h"
 #include "threads.h"
@@ -14,8 +15,6 @@
 #define SMALLEST_GATE_SUM 1.1920929e-7f /* what the official top-k gating clamps its denominator to: the f32 epsilon */
 
 enum { DROPLESS = 0, DROP = 1, RECYCLE = 2 };
-
-static int is_dtype(int32_t dtype) { return dtype == ROOKERY_F32 || dtype == ROOKERY_BF16; }
 
 /* ---- router ---- */
 typedef struct {
@@ -34,6 +33,10 @@ INLINE void widen_rows(const router_job *job, size_t first, size_t tokens, size_
     for (; c + LANES <= n; c += LANES) store_f32(to + t * step + c, load_any(job->x, from + c, is_bf16));
     if (c < n) store_f32(to + t * step + c, load_any_tail(job->x, from + c, n - c, is_bf16));
   }
+}
+
+static int sizes_are_sound(size_t tokens, size_t hidden, size_t experts) {
+  return tokens <= INT32_MAX && experts <= MAX_EXPERTS && is_weight(1, experts, hidden) && is_array(tokens, hidden, 1);
 }
 
 /* The router's weight as f32 panels: transpose 0 for logits, 1 for dx. */
@@ -85,13 +88,13 @@ static void route_block(void *context, int32_t task, int32_t thread) {
 }
 
 ROOKERY_API size_t rookery_router_forward_scratch_bytes(size_t hidden, size_t experts) {
-  return hidden && experts ? matrix_bytes(ROOKERY_F32, hidden, experts) : 0;
+  return is_weight(1, experts, hidden) ? matrix_bytes(ROOKERY_F32, hidden, experts) : 0;
 }
 
 ROOKERY_API int32_t rookery_router_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
                                            uintptr_t log_sum_exp, size_t tokens, size_t hidden, size_t experts, uintptr_t scratch) {
-  if (!x || !weight || !probabilities || !log_sum_exp || !scratch || scratch % 64 || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
-  if (!hidden || !experts || experts > MAX_EXPERTS || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!x || !weight || !probabilities || !log_sum_exp || !is_aligned(scratch) || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
+  if (!sizes_are_sound(tokens, hidden, experts)) return ROOKERY_BAD_ARGUMENT;
   router_job job = {dtype, (const char *)x, (const float *)weight, (const float *)scratch, (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts};
   pack_router(pool, &job, 0, (char *)scratch);
   rookery_parallel(pool, (int32_t)ceil_div(tokens, TOKEN_BLOCK), route_block, &job);
@@ -186,8 +189,8 @@ static float gate_sum(const float *p, const int32_t *selected, size_t k) {
   return sum > SMALLEST_GATE_SUM ? sum : SMALLEST_GATE_SUM;
 }
 
-ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts, size_t k) {
-  (void)k;
+ROOKERY_API size_t rookery_router_select_scratch_bytes(size_t tokens, size_t experts) {
+  if (tokens > INT32_MAX || experts > MAX_EXPERTS) return 0;
   return (3 * tokens + experts + 65536) * sizeof(int32_t);
 }
 
@@ -195,8 +198,8 @@ ROOKERY_API int32_t rookery_router_select(uintptr_t probabilities, size_t tokens
                                           int32_t key0, int32_t key1, uintptr_t selected, uintptr_t assigned, uintptr_t gates,
                                           uintptr_t offsets, uintptr_t row_of, uintptr_t slot_at, uintptr_t load, uintptr_t counts,
                                           uintptr_t scratch) {
-  if (!probabilities || !selected || !assigned || !gates || !offsets || !row_of || !slot_at || !load || !counts || !scratch) return ROOKERY_BAD_ARGUMENT;
-  if (!experts || experts > MAX_EXPERTS || !k || k > experts || tokens * k > INT32_MAX / 2 || mode < DROPLESS || mode > RECYCLE) return ROOKERY_BAD_ARGUMENT;
+  if (!probabilities || !selected || !assigned || !gates || !offsets || !row_of || !slot_at || !load || !counts || !is_aligned(scratch)) return ROOKERY_BAD_ARGUMENT;
+  if (!experts || experts > MAX_EXPERTS || !k || k > experts || tokens > INT32_MAX || tokens * k > INT32_MAX / 2 || mode < DROPLESS || mode > RECYCLE) return ROOKERY_BAD_ARGUMENT;
   int32_t *spare = (int32_t *)scratch, *order = spare + tokens, *keys = order + tokens, *taken = keys + tokens, *histogram = taken + experts;
   selection s = {(const float *)probabilities, tokens, experts, k, capacity, (uint32_t)key0, (uint32_t)key1,
                  (int32_t *)selected, (int32_t *)assigned, taken, order, 0, 0, 0};
@@ -256,12 +259,12 @@ static void sum_block(void *context, int32_t task, int32_t thread) {
 }
 
 ROOKERY_API size_t rookery_router_losses_scratch_bytes(size_t tokens, size_t experts) {
-  return ceil_div(tokens, LOSS_BLOCK) * (experts + 1) * sizeof(float);
+  return tokens > INT32_MAX || experts > MAX_EXPERTS ? 0 : ceil_div(tokens, LOSS_BLOCK) * (experts + 1) * sizeof(float);
 }
 
 ROOKERY_API int32_t rookery_router_losses(uintptr_t pool, uintptr_t probabilities, uintptr_t log_sum_exp, uintptr_t load, uintptr_t losses,
                                           size_t tokens, size_t experts, uintptr_t scratch) {
-  if (!probabilities || !log_sum_exp || !load || !losses || !scratch || !tokens || tokens > INT32_MAX || !experts || experts > MAX_EXPERTS) return ROOKERY_BAD_ARGUMENT;
+  if (!probabilities || !log_sum_exp || !load || !losses || !is_aligned(scratch) || !tokens || tokens > INT32_MAX || !experts || experts > MAX_EXPERTS) return ROOKERY_BAD_ARGUMENT;
   losses_job job = {(const float *)probabilities, (const float *)log_sum_exp, (float *)scratch, tokens, experts};
   size_t blocks = ceil_div(tokens, LOSS_BLOCK);
   rookery_parallel(pool, (int32_t)blocks, sum_block, &job);
@@ -367,15 +370,15 @@ static void router_backward_weight(void *context, int32_t task, int32_t thread) 
 static size_t dlogits_bytes(size_t tokens, size_t experts) { return round_up(tokens * experts * sizeof(float), 64); }
 
 ROOKERY_API size_t rookery_router_backward_scratch_bytes(size_t tokens, size_t hidden, size_t experts) {
-  return hidden && experts ? dlogits_bytes(tokens, experts) + matrix_bytes(ROOKERY_F32, experts, hidden) : 0;
+  return sizes_are_sound(tokens, hidden, experts) ? dlogits_bytes(tokens, experts) + matrix_bytes(ROOKERY_F32, experts, hidden) : 0;
 }
 
 ROOKERY_API int32_t rookery_router_backward(uintptr_t pool, int32_t dtype, uintptr_t dgates, uintptr_t x, uintptr_t weight, uintptr_t probabilities,
                                             uintptr_t log_sum_exp, uintptr_t selected, uintptr_t assigned, uintptr_t load, uintptr_t dx,
                                             uintptr_t weight_gradient, size_t tokens, size_t hidden, size_t experts, size_t k,
                                             float balance_weight, float z_weight, uintptr_t scratch) {
-  if (!dgates || !x || !weight || !probabilities || !log_sum_exp || !selected || !assigned || !load || !dx || !weight_gradient || !scratch || scratch % 64) return ROOKERY_BAD_ARGUMENT;
-  if (!is_dtype(dtype) || !hidden || !experts || experts > MAX_EXPERTS || !k || k > experts || !tokens || tokens > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!dgates || !x || !weight || !probabilities || !log_sum_exp || !selected || !assigned || !load || !dx || !weight_gradient || !is_aligned(scratch)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || !sizes_are_sound(tokens, hidden, experts) || !tokens || !k || k > experts) return ROOKERY_BAD_ARGUMENT;
   router_backward_job job = {
     {dtype, (const char *)x, (const float *)weight, (const float *)(scratch + dlogits_bytes(tokens, experts)), (float *)probabilities, (float *)log_sum_exp, tokens, hidden, experts},
     (const float *)dgates, (const int32_t *)selected, (const int32_t *)assigned, (const int32_t *)load,

@@ -75,6 +75,7 @@ INLINE f32_lanes load_bf16_tail(const bf16 *p, size_t n) { u16_lanes v = {0}; me
 INLINE size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 INLINE size_t round_up(size_t a, size_t b) { return ceil_div(a, b) * b; }
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+INLINE size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* mask lanes are all ones or all zeros */
 INLINE f32_lanes select(i32_lanes mask, f32_lanes a, f32_lanes b) { return (f32_lanes)(((i32_lanes)a & mask) | ((i32_lanes)b & ~mask)); }
@@ -331,6 +332,14 @@ INLINE void store_any(void *p, size_t i, f32_lanes v, int is_bf16) {
 }
 INLINE void store_any_tail(void *p, size_t i, f32_lanes v, size_t n, int is_bf16) {
   if (is_bf16) store_bf16_tail((bf16 *)p + i, v, n); else store_f32_tail((float *)p + i, v, n);
+}
+
+/* Up to LANES elements from i on, of the `left` that there still are. */
+INLINE f32_lanes load_some(const void *p, size_t i, size_t left, int is_bf16) {
+  return left >= LANES ? load_any(p, i, is_bf16) : load_any_tail(p, i, left, is_bf16);
+}
+INLINE void store_some(void *p, size_t i, size_t left, f32_lanes v, int is_bf16) {
+  if (left >= LANES) store_any(p, i, v, is_bf16); else store_any_tail(p, i, v, left, is_bf16);
 }
 
 #endif

@@ -30,13 +30,17 @@ static void sum_on_tiles(uintptr_t pool, gradient_job *job, bf16 *scratch) {
 #endif
 
 ROOKERY_API size_t rookery_weight_gradient_scratch_bytes(int32_t dtype, size_t rows, size_t out, size_t in, size_t groups) {
-  return uses_tiles(dtype) ? (rows / 32 + groups) * ceil_div(smaller(out, in), 32) * 1024 * sizeof(bf16) : 0;
+  if (!uses_tiles(dtype) || rows > INT32_MAX || !is_weight(groups, out, in)) return 0;
+  return (rows / 32 + groups) * ceil_div(smaller(out, in), 32) * 1024 * sizeof(bf16);
 }
 
 ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x, uintptr_t weight_gradient, size_t rows,
                                             size_t out, size_t in, size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t scratch) {
-  if (!dy || !x || !weight_gradient || !out || !in || !groups || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
-  if ((dtype != ROOKERY_F32 && dtype != ROOKERY_BF16) || (uses_tiles(dtype) && (!scratch || scratch % 64))) return ROOKERY_BAD_ARGUMENT;
+  if (!dy || !x || !weight_gradient || rows > INT32_MAX || (groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(dtype) || (uses_tiles(dtype) && !is_aligned(scratch))) return ROOKERY_BAD_ARGUMENT;
+  /* no task is smaller than a panel of one side */
+  if (!is_weight(groups, out, in) || !is_array(rows, out, 1) || !is_array(rows, in, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (groups * ceil_div(out, PANEL) > INT32_MAX || groups * ceil_div(in, PANEL) > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   gradient_job job = {.dtype = dtype, .accumulate = accumulate, .dy = (const char *)dy, .x = (const char *)x, .gradient = (float *)weight_gradient,
                       .out = out, .in = in, .groups = groups, .all_rows = {0, (int32_t)rows}};
   job.offsets = offsets ? (const int32_t *)offsets : job.all_rows;

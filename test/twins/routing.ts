@@ -55,7 +55,7 @@ export function route(probabilities: ArrayLike<number>, request: RoutingRequest)
     keyof typeof allLengths,
     NativeMemory
   >;
-  const scratchBytes = routerSelectScratchBytes({ tokens, experts, k });
+  const scratchBytes = routerSelectScratchBytes({ tokens, experts });
   const scratch = stack.use(scratchMemory(scratchBytes + guardBytes));
   routerSelect({
     probabilities: stack.use(toMemory(probabilities)),

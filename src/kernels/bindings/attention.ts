@@ -3,8 +3,6 @@ import { byteCount, kernel } from "./declare.ts";
 
 export const attentionForwardScratchBytes = byteCount("rookery_attention_forward_scratch_bytes", {
   dtype: "int",
-  keyRows: "size",
-  kvHeads: "size",
   headDim: "size",
   count: "size",
   threads: "int",

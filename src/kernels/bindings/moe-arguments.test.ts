@@ -1,8 +1,8 @@
 /** What experts.c and router.c refuse, and that they touch nothing then. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { badCodes as codes, badCounts as counts, refuses, refusesEach } from "../../../test/twins/refusals.ts";
 import { bytesOf, toMemoryI32 } from "../../../test/twins/support.ts";
-import type { Addressed } from "./declare.ts";
 import type { NativeMemory } from "./memory.ts";
 import {
   combineBackward,
@@ -18,36 +18,6 @@ import {
 } from "./moe.ts";
 
 describe("arguments of the experts' and the router's kernels", () => {
-  // Every array of the calls below is this one: a refusal must come before it is used.
-  const refuses = (run: (memory: NativeMemory) => void, what: string) => {
-    using memory = toMemoryI32([1, 0, 0, 0]);
-    const before = bytesOf(memory);
-    assert.throws(() => run(memory), { code: "KERNEL_FAILED" }, what);
-    assert.equal(bytesOf(memory), before, what);
-  };
-
-  /** Calls `kernel` with each of the bad values in place of a good one, and with each of its arrays missing. */
-  function refusesEach<Args extends Record<string, number | Addressed | null>>(
-    kernel: (args: Args) => void,
-    good: (memory: NativeMemory) => Args,
-    bad: Partial<Record<keyof Args, number[]>>,
-    optional: (keyof Args)[] = ["pool" as keyof Args],
-  ): void {
-    for (const [name, values] of Object.entries(bad) as [keyof Args, number[]][]) {
-      for (const value of values) {
-        refuses((memory) => kernel({ ...good(memory), [name]: value }), `${String(name)} = ${value}`);
-      }
-    }
-    using memory = toMemoryI32([1]);
-    for (const [name, value] of Object.entries(good(memory))) {
-      if (typeof value === "number" || optional.includes(name)) continue;
-      refuses((any) => kernel({ ...good(any), [name]: null }), `${name} missing`);
-    }
-  }
-
-  const codes = [-1, 2, 0.5, Number.NaN];
-  const counts = [-1, 2 ** 31, 2 ** 53, 1.5];
-
   it("of SwiGLU", () => {
     const forward = (any: NativeMemory) => ({
       pool: null,
@@ -63,8 +33,11 @@ describe("arguments of the experts' and the router's kernels", () => {
       return { ...rest, dh, dgateUp: any, h: null };
     };
     const optional = ["pool", "rowsLimit"] as ("pool" | "rowsLimit")[];
-    refusesEach(swigluForward, forward, { dtype: codes, rows: counts, width: [0] }, optional);
-    refusesEach(swigluBackward, backward, { dtype: codes, rows: counts, width: [0] }, [...optional, "h"]);
+    const bad = { dtype: codes, rows: counts, width: [0, 2 ** 53 - 1] };
+    const many = (any: NativeMemory) => ({ ...forward(any), rows: 2 ** 20 });
+    refusesEach(swigluForward, forward, { ...bad, width: [0] }, { optional });
+    refusesEach(swigluForward, many, bad, { optional });
+    refusesEach(swigluBackward, backward, { ...bad, width: [0] }, { optional: [...optional, "h"] });
     for (const limit of [-1, 2]) {
       using rowsLimit = toMemoryI32([limit]);
       refuses((any) => swigluForward({ ...forward(any), rowsLimit }), `a limit of ${limit} on one row`);
@@ -75,7 +48,9 @@ describe("arguments of the experts' and the router's kernels", () => {
     const sizes = { tokens: 1, hidden: 1, experts: 1 };
     const forward = (any: NativeMemory) => ({ x: any, weight: any, probabilities: any, logSumExp: any });
     const bad = { dtype: codes, tokens: counts, hidden: [0], experts: [0, 1025] };
-    refusesEach(routerForward, (any) => ({ pool: null, dtype: 0, ...forward(any), ...sizes, scratch: any }), bad);
+    refusesEach(routerForward, (any) => ({ pool: null, dtype: 0, ...forward(any), ...sizes, scratch: any }), bad, {
+      aligned: ["scratch"],
+    });
     const choice = (any: NativeMemory) => ({ dgates: any, selected: any, assigned: any, load: any });
     const results = (any: NativeMemory) => ({ dx: any, weightGradient: any, scratch: any });
     const numbers = { dtype: 0, ...sizes, k: 1, balanceWeight: 0, zWeight: 0 };
@@ -83,6 +58,7 @@ describe("arguments of the experts' and the router's kernels", () => {
       routerBackward,
       (any) => ({ pool: null, ...forward(any), ...choice(any), ...results(any), ...numbers }),
       { ...bad, tokens: [0, ...counts], k: [0, 2], balanceWeight: [Number.NaN], zWeight: [Number.NaN] },
+      { aligned: ["scratch"] },
     );
     refusesEach(
       routerLosses,
@@ -97,6 +73,7 @@ describe("arguments of the experts' and the router's kernels", () => {
         experts: 1,
       }),
       { tokens: [0, ...counts], experts: [0, 1025] },
+      { aligned: ["scratch"] },
     );
   });
 
@@ -104,9 +81,12 @@ describe("arguments of the experts' and the router's kernels", () => {
     const outputs = (any: NativeMemory) => ({ selected: any, assigned: any, gates: any, offsets: any, rowOf: any });
     const more = (any: NativeMemory) => ({ slotAt: any, load: any, counts: any, scratch: any, probabilities: any });
     const numbers = { tokens: 1, experts: 1, k: 1, mode: 0, capacity: 1, key0: 0, key1: 0 };
-    refusesEach(routerSelect, (any) => ({ ...outputs(any), ...more(any), ...numbers }), {
-      ...{ tokens: counts, experts: [0, 1025], k: [0, 2], mode: [-1, 3], capacity: [-1], key0: [0.5], key1: [2 ** 31] },
-    });
+    refusesEach(
+      routerSelect,
+      (any) => ({ ...outputs(any), ...more(any), ...numbers }),
+      { tokens: counts, experts: [0, 1025], k: [0, 2], mode: [-1, 3], capacity: [-1], key0: [0.5], key1: [2 ** 31] },
+      { aligned: ["scratch"] },
+    );
   });
 
   it("of dispatch and combine", () => {

@@ -53,7 +53,6 @@ export type RoutingMode = keyof typeof routingModeCodes;
 export const routerSelectScratchBytes = byteCount("rookery_router_select_scratch_bytes", {
   tokens: "size",
   experts: "size",
-  k: "size",
 });
 
 /** Top-k choice, capacity and recycling; the outputs are described at rookery_router_select in rookery.h. */

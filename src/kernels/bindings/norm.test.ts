@@ -143,7 +143,7 @@ function runRopeBackward(
   const rows = r.positions.length;
   using dyMemory = toMemory(dy, dtype);
   using xMemory = toMemory(x, dtype);
-  using scratch = scratchMemory(ropeNormBackwardScratchBytes({ rows, heads: r.heads, headDim: r.headDim }));
+  using scratch = scratchMemory(ropeNormBackwardScratchBytes({ rows, headDim: r.headDim }));
   const dx = toMemory(into.dx, dtype);
   const weightAGradient = r.weightA ? toMemory(into.weightA) : null;
   const weightBGradient = r.weightB ? toMemory(into.weightB) : null;

@@ -64,7 +64,6 @@ export const ropeNormForward = kernel("rookery_rope_norm_forward", {
 
 export const ropeNormBackwardScratchBytes = byteCount("rookery_rope_norm_backward_scratch_bytes", {
   rows: "size",
-  heads: "size",
   headDim: "size",
 });
 

@@ -37,12 +37,10 @@ export function attention(
     headDim: shape.headDim,
     count: sequences.size(0),
   };
-  const { dtype, keyRows, kvHeads, headDim, count } = sizes;
+  const { dtype, headDim, count } = sizes;
   const scale = 1 / Math.sqrt(headDim);
   const threads = pool.threads;
-  using forwardScratch = arena.scratch(
-    attentionForwardScratchBytes({ dtype, keyRows, kvHeads, headDim, count, threads }),
-  );
+  using forwardScratch = arena.scratch(attentionForwardScratchBytes({ dtype, headDim, count, threads }));
   attentionForward({ pool, q, k, v, sequences, out, logSumExp, scale, scratch: forwardScratch.tensor, ...sizes });
   tape?.record([q, k, v, out, logSumExp, sequences], () => {
     using dout = tape.take(out);

@@ -50,7 +50,7 @@ export function ropeNorm(execution: Execution, x: Tensor, options: RopeNormOptio
     using dy = tape.take(y);
     if (!dy) return;
     const dx = tape.gradientOf(x);
-    using scratch = arena.scratch(ropeNormBackwardScratchBytes({ rows, heads, headDim }));
+    using scratch = arena.scratch(ropeNormBackwardScratchBytes({ rows, headDim }));
     ropeNormBackward({
       ...shared,
       x: needed ?? dy.tensor,

@@ -98,7 +98,7 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
     counts: arena.tensor("i32", 4),
     losses: arena.tensor("f32", 2),
   };
-  using selectScratch = arena.scratch(routerSelectScratchBytes({ tokens, experts, k }));
+  using selectScratch = arena.scratch(routerSelectScratchBytes({ tokens, experts }));
   const { selected, assigned, gates, offsets, rowOf, slotAt, load, counts, losses } = routing;
   routerSelect({
     probabilities,
