@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import { attentionFlops } from "./attention-flops.ts";
-import { Duel } from "./duel.ts";
+import { Duel, type DuelSummary, figuresOf, type RoundFigures, type Verdict } from "./duel.ts";
 import {
   type BenchContext,
   commonBenchOptions,
@@ -12,12 +12,12 @@ import {
   turnOptions,
 } from "./options.ts";
 import type { AttentionWork, BenchComputeType } from "./protocol.ts";
-import { ratiosToPeer, type Spread, spreadOf, spreadOfMeans } from "./statistics.ts";
+import { type Spread, spreadOf } from "./statistics.ts";
 
 const shapePattern = /^(\d+)x(\d+)\/(\d+)\/(\d+)\/(\d+)$/;
 
 /** Short and long, few and many KV heads, narrow and wide heads, and a length that divides no block. */
-export const defaultAttentionShapes = [
+const defaultAttentionShapes = [
   ...["8x256/8/2/32", "8x256/4/2/64", "4x1024/8/2/128", "3x1000/8/2/64"],
   ...["1x2048/16/16/64", "1x4096/8/2/64", "1x16384/8/2/64"],
 ];
@@ -39,30 +39,16 @@ export type BenchAttentionOptions = z.output<typeof benchAttentionSchema>;
 
 type Pass = { seconds: Spread; flopsPerSecond: Spread; ratioToPeer: Spread | null; shareOfPeak: Spread };
 
-export type AttentionRow = {
+export type AttentionRow = Verdict & {
   shape: string;
   work: AttentionWork;
   forward: Pass;
   backward: Pass;
   both: Pass;
-  largestError: number;
-  sameBits: boolean | null;
-  peerError?: string;
 };
 
-export type BenchAttentionResult = {
-  bench: "attention";
-  threads: number;
-  level: string;
-  peer: { name: string; version: string } | { missing: string };
-  rows: AttentionRow[];
-  /** Forward and backward together, over all rows: the geometric mean in each round. */
-  ratioToPeer: Spread | null;
-  shareOfPeak: Spread;
-  peak: { flopsPerSecond: Spread; bytesPerSecond: Spread | null };
-  peakMemoryBytes: { ours: number | null; peer: number | null };
-  sameBits: boolean | null;
-};
+/** Ratio and share of its summary are those of forward and backward together. */
+export type BenchAttentionResult = DuelSummary & { bench: "attention"; rows: AttentionRow[] };
 
 function attentionWork(shape: string, computeType: BenchComputeType): AttentionWork {
   const match = shapePattern.exec(shape);
@@ -87,49 +73,28 @@ export async function benchAttention(
   onEvent?.({ type: "note", message: listPlan(works.length, "attentions", options) });
   await using duel = await Duel.open(options, context);
   const rows: AttentionRow[] = [];
-  const ratios: number[][] = [];
-  const shares: number[][] = [];
+  const figures: RoundFigures[] = [];
   for (const { shape, work } of works) {
     const result = await duel.run(work);
     const flops = attentionFlops(work);
-    const passOf = (count: number, part: (round: Record<string, number>) => number) => {
-      const seconds = result.ours.map(part);
-      const ratio = result.peer ? ratiosToPeer(seconds, result.peer.map(part)) : null;
-      const share = seconds.map((one, round) => count / one / result.peaks[round]!);
-      const pass: Pass = {
-        seconds: spreadOf(seconds),
-        flopsPerSecond: spreadOf(seconds.map((one) => count / one)),
-        ratioToPeer: ratio && spreadOf(ratio),
-        shareOfPeak: spreadOf(share),
-      };
-      return { pass, ratio, share };
-    };
-    const both = passOf(flops.forward + flops.backward, (round) => round.forward! + round.backward!);
-    if (both.ratio) ratios.push(both.ratio);
-    shares.push(both.share);
-    const { largestError, sameBits, peerError } = result;
-    const row: AttentionRow = {
-      ...{ shape, work },
-      forward: passOf(flops.forward, (round) => round.forward!).pass,
-      backward: passOf(flops.backward, (round) => round.backward!).pass,
-      both: both.pass,
-      ...{ largestError, sameBits },
-      ...(peerError !== undefined && { peerError }),
-    };
+    const forward = figuresOf(result, flops.forward, (round) => round.forward!);
+    const backward = figuresOf(result, flops.backward, (round) => round.backward!);
+    const both = figuresOf(result, flops.forward + flops.backward, (round) => round.forward! + round.backward!);
+    const passes = { forward: passOf(forward), backward: passOf(backward), both: passOf(both) };
+    const row: AttentionRow = { shape, work, ...passes, ...result.verdict };
+    figures.push(both);
     rows.push(row);
     onEvent?.({ type: "measured", row });
     onEvent?.({ type: "progress", what: "attention", done: rows.length, total: works.length, unit: "shapes" });
   }
+  return { bench: "attention", ...(await duel.summary(figures, rows)), rows };
+}
+
+function passOf({ seconds, flopsPerSecond, ratioToPeer, shareOfPeak }: RoundFigures): Pass {
   return {
-    bench: "attention",
-    threads: options.threads,
-    level: duel.level,
-    peer: duel.peer,
-    rows,
-    ratioToPeer: ratios.length > 0 ? spreadOfMeans(ratios) : null,
-    shareOfPeak: spreadOfMeans(shares),
-    peak: duel.meter.summary(),
-    peakMemoryBytes: await duel.peakMemoryBytes(),
-    sameBits: options.checkBits ? rows.every((row) => row.sameBits) : null,
+    seconds: spreadOf(seconds),
+    flopsPerSecond: spreadOf(flopsPerSecond),
+    ratioToPeer: ratioToPeer && spreadOf(ratioToPeer),
+    shareOfPeak: spreadOf(shareOfPeak),
   };
 }

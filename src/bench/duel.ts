@@ -4,6 +4,7 @@ import { Contest, type ContestOptions, choosePeer, PeakMeter, takeTurns } from "
 import type { Contestant } from "./contestant.ts";
 import type { BenchContext } from "./options.ts";
 import type { Work } from "./protocol.ts";
+import { ratiosToPeer, type Spread, spreadOfMeans } from "./statistics.ts";
 
 export type DuelOptions = ContestOptions & {
   peer: string;
@@ -13,15 +14,59 @@ export type DuelOptions = ContestOptions & {
   checkBits: boolean;
 };
 
-export type DuelResult = {
-  /** A list over rounds for each, of seconds by part; the peer's is undefined where it did not take part. */
-  ours: Record<string, number>[];
-  peer: Record<string, number>[] | undefined;
+export type Verdict = {
+  /** Of our result against f64, relative to its largest value. */
+  largestError: number;
+  sameBits: boolean | null;
   /** Why the peer did not take part. */
   peerError?: string;
+};
+
+type PartSeconds = Record<string, number>;
+
+export type DuelResult = {
+  /** A list over rounds for each; the peer's is undefined where it did not take part. */
+  ours: PartSeconds[];
+  peer: PartSeconds[] | undefined;
   /** FLOPs a second from registers, in each round. */
   peaks: number[];
-  largestError: number;
+  verdict: Verdict;
+};
+
+/** Figures of a work, or of a part of it, in each round. */
+export type RoundFigures = {
+  seconds: number[];
+  flopsPerSecond: number[];
+  ratioToPeer: number[] | null;
+  shareOfPeak: number[];
+};
+
+/** The figures of what takes `flops` and, in a round, `secondsOf` it. */
+export function figuresOf(
+  { ours, peer, peaks }: DuelResult,
+  flops: number,
+  secondsOf: (round: PartSeconds) => number,
+): RoundFigures {
+  const seconds = ours.map(secondsOf);
+  const flopsPerSecond = seconds.map((one) => flops / one);
+  return {
+    seconds,
+    flopsPerSecond,
+    ratioToPeer: peer ? ratiosToPeer(seconds, peer.map(secondsOf)) : null,
+    shareOfPeak: flopsPerSecond.map((rate, round) => rate / peaks[round]!),
+  };
+}
+
+/** What every benchmark of a list of works ends with. */
+export type DuelSummary = {
+  threads: number;
+  level: string;
+  peer: { name: string; version: string } | { missing: string };
+  /** Over all works that the peer did too: the geometric mean in each round. */
+  ratioToPeer: Spread | null;
+  shareOfPeak: Spread;
+  peak: { flopsPerSecond: Spread; bytesPerSecond: Spread | null };
+  peakMemoryBytes: { ours: number | null; peer: number | null };
   sameBits: boolean | null;
 };
 
@@ -34,12 +79,12 @@ export class Duel implements AsyncDisposable {
   readonly meter: PeakMeter;
   readonly level: string;
   /** Name and version, or why there is none. */
-  readonly peer: { name: string; version: string } | { missing: string };
+  readonly peer: DuelSummary["peer"];
 
   private constructor(
     options: DuelOptions,
     parts: { ours: Contestant; level: string; meter: Contestant; peer: Contestant | undefined },
-    peer: Duel["peer"],
+    peer: DuelSummary["peer"],
   ) {
     this.#options = options;
     this.#ours = this.#stack.use(parts.ours);
@@ -59,7 +104,7 @@ export class Duel implements AsyncDisposable {
     const { contestant: meter } = await contest.ours();
     stack.use(meter);
     let peer: Contestant | undefined;
-    let about: Duel["peer"] = { missing: "missing" in found ? found.missing : "" };
+    let about: DuelSummary["peer"] = { missing: "missing" in found ? found.missing : "" };
     if ("program" in found) {
       try {
         const { contestant, version } = await contest.peer(found.program);
@@ -103,13 +148,26 @@ export class Duel implements AsyncDisposable {
       peaks.push(await this.meter.measure(work.computeType, this.meter.bytes.length === 0));
     });
     const sameBits = checkBits ? new Set(digests).size === 1 : null;
-    return { ours: ours!, peer, ...(peerError !== undefined && { peerError }), peaks, largestError, sameBits };
+    const verdict = { largestError, sameBits, ...(peerError !== undefined && { peerError }) };
+    return { ours: ours!, peer, peaks, verdict };
   }
 
-  /** The most memory that each has held. */
-  async peakMemoryBytes(): Promise<{ ours: number | null; peer: number | null }> {
+  /** @param figures of each work. @param rows what the benchmark shows of them. */
+  async summary(figures: readonly RoundFigures[], rows: readonly Verdict[]): Promise<DuelSummary> {
+    const { threads, checkBits } = this.#options;
+    const ratios = figures.flatMap(({ ratioToPeer }) => (ratioToPeer ? [ratioToPeer] : []));
     const { peakBytes: ours } = await this.#ours.call("memory", {});
-    return { ours, peer: this.#peer ? (await this.#peer.call("memory", {})).peakBytes : null };
+    const peer = this.#peer ? (await this.#peer.call("memory", {})).peakBytes : null;
+    return {
+      threads,
+      level: this.level,
+      peer: this.peer,
+      ratioToPeer: ratios.length > 0 ? spreadOfMeans(ratios) : null,
+      shareOfPeak: spreadOfMeans(figures.map(({ shareOfPeak }) => shareOfPeak)),
+      peak: this.meter.summary(),
+      peakMemoryBytes: { ours, peer },
+      sameBits: checkBits ? rows.every((row) => row.sameBits) : null,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
 import { RookeryError } from "../base/errors.ts";
 import type { BenchComputeType, GemmWork } from "./protocol.ts";
 
-export const shapePattern = /^(gradient:)?(\d+)x(\d+)x(\d+)(?:\/(\d+))?$/;
+const shapePattern = /^(gradient:)?(\d+)x(\d+)x(\d+)(?:\/(\d+))?$/;
 
 /** What training and serving meet: squares, odd sizes, few rows, many rows, experts with uneven loads, weight gradients. */
 export const defaultGemmShapes = [

@@ -1,10 +1,10 @@
 /** `rookery bench gemm`: matrix products of many shapes, against a peer and the rate from registers. */
 import { z } from "zod";
-import { Duel } from "./duel.ts";
+import { Duel, type DuelSummary, figuresOf, type RoundFigures, type Verdict } from "./duel.ts";
 import { defaultGemmShapes, gemmWork, isCliff } from "./gemm-shapes.ts";
 import { type BenchContext, commonBenchOptions, listPlan, peerOptions, turnOptions } from "./options.ts";
 import { benchComputeTypes, type GemmWork } from "./protocol.ts";
-import { ratiosToPeer, type Spread, spreadOf, spreadOfMeans } from "./statistics.ts";
+import { type Spread, spreadOf } from "./statistics.ts";
 
 export const benchGemmSchema = z.strictObject({
   shapes: z
@@ -13,7 +13,12 @@ export const benchGemmSchema = z.strictObject({
     .default(defaultGemmShapes)
     .describe("MxKxN, MxKxN/EXPERTS (rows fall unevenly to them) or gradient:MxKxN; by default what training meets")
     .meta({ valueName: "SHAPE" }),
-  computeTypes: z.array(z.enum(benchComputeTypes)).min(1).default(["bf16", "f32"]).describe("types of the factors"),
+  computeTypes: z
+    .array(z.enum(benchComputeTypes))
+    .min(1)
+    .default(["bf16", "f32"])
+    .describe("types of the factors")
+    .meta({ valueName: benchComputeTypes.join("|") }),
   ...commonBenchOptions,
   ...peerOptions,
   ...turnOptions,
@@ -21,7 +26,7 @@ export const benchGemmSchema = z.strictObject({
 
 export type BenchGemmOptions = z.output<typeof benchGemmSchema>;
 
-export type GemmRow = {
+export type GemmRow = Verdict & {
   shape: string;
   work: GemmWork;
   flops: number;
@@ -30,27 +35,15 @@ export type GemmRow = {
   shareOfPeak: Spread;
   /** Bytes of factors and result, each once, by the time: as a share of the read bandwidth. Above 1 they lay in a cache. */
   shareOfBandwidth: number;
-  /** Seconds to pack the weights, which the product's time leaves out: training packs once a step, serving once. */
+  /** Seconds to pack the weights, which the product's time leaves out: serving packs once, training on the way into products. */
   packingSeconds: number | null;
-  largestError: number;
-  sameBits: boolean | null;
-  peerError?: string;
 };
 
-export type BenchGemmResult = {
+export type BenchGemmResult = DuelSummary & {
   bench: "gemm";
-  threads: number;
-  level: string;
-  peer: { name: string; version: string } | { missing: string };
   rows: GemmRow[];
-  /** Over all rows that have one: the geometric mean in each round. */
-  ratioToPeer: Spread | null;
-  shareOfPeak: Spread;
-  peak: { flopsPerSecond: Spread; bytesPerSecond: Spread | null };
-  peakMemoryBytes: { ours: number | null; peer: number | null };
   /** Shapes under a third of the rate of a neighbour, which differs from them by at most a doubling. */
   cliffs: string[];
-  sameBits: boolean | null;
 };
 
 function bytesOf({ operation, computeType, m, k, n, offsets }: GemmWork): number {
@@ -68,53 +61,31 @@ export async function benchGemm(options: BenchGemmOptions, context: BenchContext
   onEvent?.({ type: "note", message: listPlan(works.length, "products", options) });
   await using duel = await Duel.open(options, context);
   const rows: GemmRow[] = [];
-  const ratios: number[][] = [];
-  const shares: number[][] = [];
+  const figures: RoundFigures[] = [];
   for (const { shape, work } of works) {
     const result = await duel.run(work);
-    const { sameBits, largestError, peerError } = result;
     const flops = 2 * work.m * work.k * work.n;
-    const seconds = result.ours.map((round) => round.product!);
-    const ratio = result.peer
-      ? ratiosToPeer(
-          seconds,
-          result.peer.map((round) => round.product!),
-        )
-      : null;
-    const share = seconds.map((one, round) => flops / one / result.peaks[round]!);
-    const rates = spreadOf(seconds.map((one) => flops / one));
-    if (ratio) ratios.push(ratio);
-    shares.push(share);
+    const one = figuresOf(result, flops, (round) => round.product!);
+    const flopsPerSecond = spreadOf(one.flopsPerSecond);
     const row: GemmRow = {
-      shape,
-      work,
-      flops,
-      flopsPerSecond: rates,
-      ratioToPeer: ratio && spreadOf(ratio),
-      shareOfPeak: spreadOf(share),
-      shareOfBandwidth: ((rates.median / flops) * bytesOf(work)) / duel.meter.bytes.at(-1)!,
+      ...{ shape, work, flops, flopsPerSecond },
+      ratioToPeer: one.ratioToPeer && spreadOf(one.ratioToPeer),
+      shareOfPeak: spreadOf(one.shareOfPeak),
+      shareOfBandwidth: ((flopsPerSecond.median / flops) * bytesOf(work)) / duel.meter.bytes.at(-1)!,
       packingSeconds: result.ours.at(-1)!.packing ?? null,
-      ...{ largestError, sameBits },
-      ...(peerError !== undefined && { peerError }),
+      ...result.verdict,
     };
+    figures.push(one);
     rows.push(row);
     onEvent?.({ type: "measured", row });
     onEvent?.({ type: "progress", what: "products", done: rows.length, total: works.length, unit: "shapes" });
   }
-  const rated = rows.map((row) => ({ work: row.work, rate: row.flopsPerSecond.median }));
-  return {
-    bench: "gemm",
-    threads: options.threads,
-    level: duel.level,
-    peer: duel.peer,
-    rows,
-    ratioToPeer: ratios.length > 0 ? spreadOfMeans(ratios) : null,
-    shareOfPeak: spreadOfMeans(shares),
-    peak: duel.meter.summary(),
-    peakMemoryBytes: await duel.peakMemoryBytes(),
-    cliffs: rows
-      .filter((_, index) => isCliff(rated[index]!, rated))
-      .map((row) => `${row.shape} ${row.work.computeType}`),
-    sameBits: options.checkBits ? rows.every((row) => row.sameBits) : null,
-  };
+  return { bench: "gemm", ...(await duel.summary(figures, rows)), rows, cliffs: cliffsOf(rows) };
+}
+
+function cliffsOf(rows: readonly GemmRow[]): string[] {
+  const rated = rows.map(({ work, flopsPerSecond }) => ({ work, rate: flopsPerSecond.median }));
+  return rows
+    .filter((_, index) => isCliff(rated[index]!, rated))
+    .map(({ shape, work }) => `${shape} ${work.computeType}`);
 }

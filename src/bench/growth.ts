@@ -20,7 +20,8 @@ export const benchGrowthSchema = z.strictObject({
     .array(z.enum(growthAxes))
     .min(1)
     .default([...growthAxes])
-    .describe("what to let grow"),
+    .describe("what to let grow")
+    .meta({ valueName: "AXIS" }),
   values: z
     .array(
       z
@@ -30,7 +31,8 @@ export const benchGrowthSchema = z.strictObject({
     )
     .min(1)
     .optional()
-    .describe("values of the axis instead of its own list; with one axis"),
+    .describe("values of the axis instead of its own list; with one axis")
+    .meta({ valueName: "N" }),
   ...trainShapeOptions,
   quick: z.boolean().default(false).describe("few and small points: a minute or two"),
   computeType: computeTypeOption,

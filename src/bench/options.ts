@@ -11,8 +11,9 @@ export const commonBenchOptions = {
     .int()
     .min(1)
     .max(256)
-    .prefault(() => availableParallelism())
-    .describe("threads, for us and for the peer; by default all cores"),
+    .optional()
+    .transform((threads) => threads ?? Math.min(256, availableParallelism()))
+    .describe("threads, for us and for the peer; by default one a core"),
   isa: z
     .enum(levels)
     .optional()

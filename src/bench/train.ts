@@ -1,15 +1,22 @@
 /** `rookery bench train`: a training step against every way of writing the same in PyTorch. */
 import { z } from "zod";
-import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
 import { Contest, choosePeer, PeakMeter, takeTurns } from "./contest.ts";
-import type { Contestant } from "./contestant.ts";
 import { type BenchContext, commonBenchOptions, computeTypeOption, peerOptions } from "./options.ts";
 import type { FoundPeer, PeerProgram } from "./peers.ts";
 import { type Profile, profileOf } from "./profile.ts";
-import { type BenchComputeType, benchComputeTypes, type TrainWork } from "./protocol.ts";
+import type { TrainWork } from "./protocol.ts";
 import { ratiosToPeer, type Spread, spreadOf } from "./statistics.ts";
 import { recomputationOption, trainShapeOptions, trainWork } from "./train-shape.ts";
+import {
+  bestOf,
+  nameOfVariant,
+  type PeerVariant,
+  prepareVariant,
+  settledSeconds,
+  tryVariant,
+  variantsOf,
+} from "./train-variants.ts";
 import { benchModel } from "./work/train.ts";
 
 export const benchTrainSchema = z.strictObject({
@@ -27,20 +34,6 @@ export const benchTrainSchema = z.strictObject({
 });
 
 export type BenchTrainOptions = z.output<typeof benchTrainSchema>;
-
-/** One way of writing the peer's step, tried in a process of its own. */
-export type PeerVariant = {
-  experts: string;
-  computeType: BenchComputeType;
-  compile: boolean;
-  tokensPerSecond: number | null;
-  peakBytes: number | null;
-  /** Its first step took so long that it was not repeated: the figures are that step's. */
-  isHopeless?: boolean;
-  error?: string;
-};
-
-type VariantName = Pick<PeerVariant, "experts" | "computeType" | "compile">;
 
 export type BenchTrainResult = {
   bench: "train";
@@ -66,11 +59,6 @@ export type BenchTrainResult = {
 
 const bitsSteps = 3;
 const profiledSteps = 3;
-/** A first step also makes the model and prepares its products; what is beyond this cannot win, and may take minutes. */
-const hopelessTimes = 3;
-const hopelessSeconds = 5;
-const fewestSettlingRounds = 3;
-const mostSettlingRounds = 8;
 
 /** Measures a training step. @throws RookeryError INVALID_OPTION, BENCH_FAILED. */
 export async function benchTrain(
@@ -79,140 +67,82 @@ export async function benchTrain(
 ): Promise<BenchTrainResult> {
   const { onEvent } = context;
   const work = trainWork(options);
-  const note = (message: string) => onEvent?.({ type: "note", message });
   const found = choosePeer(options);
-  const variants = "program" in found ? variantsOf(options) : [];
-  note(planOf(options, found, variants.length));
+  const names = "program" in found ? variantsOf(options) : [];
+  onEvent?.({ type: "note", message: planOf(options, found, names.length) });
   const contest = new Contest(options, context);
   const sameBits = options.checkBits ? await hasSameBits(contest, work) : null;
-  const tried: PeerVariant[] = [];
-  for (const variant of variants) {
-    const { program } = found as { program: PeerProgram };
-    const row = await tryVariant(contest, program, work, variant, tried, options.roundSeconds);
-    tried.push(row);
-    onEvent?.({ type: "measured", row });
+  const variants: PeerVariant[] = [];
+  if ("program" in found) {
+    for (const name of names) {
+      const row = await tryVariant(contest, found.program, work, name, variants, options.roundSeconds);
+      variants.push(row);
+      onEvent?.({ type: "measured", row });
+    }
   }
-  const usable = tried.filter((one) => one.tokensPerSecond !== null);
-  const fastest = usable.toSorted((a, b) => b.tokensPerSecond! - a.tokensPerSecond!)[0];
-  const leanest = usable.filter((one) => one.peakBytes !== null).toSorted((a, b) => a.peakBytes! - b.peakBytes!)[0];
+  const { fastest, leanest } = bestOf(variants);
+  const rival = "program" in found && fastest ? { program: found.program, variant: fastest } : undefined;
+  const race = await runRounds(contest, work, rival, options, context);
 
-  await using cleanup = new AsyncDisposableStack();
-  const { contestant: meterProcess } = await contest.ours();
-  cleanup.use(meterProcess);
-  const meter = new PeakMeter(meterProcess);
-  const { contestant: ours, level } = await contest.ours();
-  cleanup.use(ours);
-  const { parameters = 0 } = await ours.call("prepare", { work });
-  let version = "";
-  const contestants = [ours];
-  if (fastest && "program" in found) {
-    const peer = await contest.peer(found.program);
-    cleanup.use(peer.contestant);
-    version = peer.version;
-    const { experts, compile, computeType } = fastest;
-    note(`rounds against ${nameOfVariant(fastest)}, the fastest variant`);
-    await peer.contestant.call("prepare", { work: { ...work, computeType, variant: { experts, compile } } }, 1800);
-    await settledSeconds(peer.contestant, options.roundSeconds);
-    contestants.push(peer.contestant);
-  }
-  const accounting = account(benchModel(work), work.sequenceLength);
   const tokens = work.batch * work.sequenceLength;
-  const flopsPerStep = accounting.flopsPerToken.training * tokens;
-  const timings = await takeTurns(
-    contestants,
-    { rounds: options.rounds, seconds: options.roundSeconds },
-    async (round) => {
-      await meter.measure(work.computeType, true);
-      onEvent?.({ type: "progress", what: "rounds", done: round + 1, total: options.rounds, unit: "rounds" });
-    },
-  );
-  const [ourSeconds, peerSeconds] = timings.map((rounds) => rounds.map((round) => round.step!));
-  const { peakBytes } = await ours.call("memory", {});
-  const profile = profileOf(await ours.call("profile", { repetitions: profiledSteps }));
+  const { parameters, flopsPerToken } = account(benchModel(work), work.sequenceLength);
+  const flopsPerStep = flopsPerToken.training * tokens;
   const rates = (seconds: readonly number[]) => spreadOf(seconds.map((one) => tokens / one));
+  const { ours, peer, meter, peakBytes } = race;
   return {
     bench: "train",
     work,
     threads: options.threads,
-    level,
-    parameters: { total: parameters, activated: accounting.parameters.activated },
+    level: race.level,
+    parameters: { total: race.parameters, activated: parameters.activated },
     flopsPerStep,
-    tokensPerSecond: { ours: rates(ourSeconds!), peer: peerSeconds ? rates(peerSeconds) : null },
-    ratioToPeer: peerSeconds ? spreadOf(ratiosToPeer(ourSeconds!, peerSeconds)) : null,
-    shareOfPeak: spreadOf(ourSeconds!.map((seconds, round) => flopsPerStep / seconds / meter.flops[round]!)),
+    tokensPerSecond: { ours: rates(ours), peer: peer ? rates(peer) : null },
+    ratioToPeer: peer ? spreadOf(ratiosToPeer(ours, peer)) : null,
+    shareOfPeak: spreadOf(ours.map((seconds, round) => flopsPerStep / seconds / meter.flops[round]!)),
     peak: meter.summary(),
     peakMemoryBytes: { ours: peakBytes, peer: leanest?.peakBytes ?? null },
     memoryRatio: peakBytes !== null && leanest?.peakBytes ? peakBytes / leanest.peakBytes : null,
     peer:
-      fastest && leanest && "program" in found
-        ? { name: found.program.name, version, fastest, leanest, variants: tried }
+      rival && leanest
+        ? { name: rival.program.name, version: race.peerVersion, fastest: rival.variant, leanest, variants }
         : null,
-    peerMissing: "missing" in found ? found.missing : fastest ? null : "no variant of the peer ran",
+    peerMissing: "missing" in found ? found.missing : rival ? null : "no variant of the peer ran",
     sameBits,
-    profile,
+    profile: race.profile,
   };
 }
 
-/** "padded bf16 compiled". */
-export function nameOfVariant({ experts, computeType, compile }: VariantName) {
-  return `${experts} ${computeType}${compile ? " compiled" : ""}`;
-}
-
-/** Every way of the script; f32 too where the level has no bf16 instructions, and for the variant as one would write it. */
-function variantsOf({ isa, compile, computeType }: BenchTrainOptions): VariantName[] {
-  const hasBf16 = isa === undefined || isa === "amx";
-  // f32 first where it is likely to win, so that what cannot is seen at its first step
-  const types = hasBf16 ? benchComputeTypes : benchComputeTypes.toReversed();
-  return ["loop", "padded", "bmm"].flatMap((experts) =>
-    types
-      .filter((type) => type === "bf16" || type === computeType || !hasBf16 || experts === "loop")
-      .flatMap((type) =>
-        (compile ? [false, true] : [false]).map((isCompiled) => ({ experts, computeType: type, compile: isCompiled })),
-      ),
-  );
-}
-
-/** Tries a variant. One whose first step is hopelessly slow is not repeated, nor compiled. */
-async function tryVariant(
+/** Rounds of ours and, if there is one, the rival in turns; seconds a step. */
+async function runRounds(
   contest: Contest,
-  program: PeerProgram,
   work: TrainWork,
-  { experts, computeType, compile }: VariantName,
-  tried: readonly PeerVariant[],
-  roundSeconds: number,
-): Promise<PeerVariant> {
-  const variant = { experts, computeType, compile };
-  const tokens = work.batch * work.sequenceLength;
-  const eager = tried.find((one) => one.experts === experts && one.computeType === computeType);
-  if (eager?.isHopeless)
-    return { ...variant, tokensPerSecond: null, peakBytes: null, error: "not tried: far too slow" };
-  const { contestant } = await contest.peer(program);
-  await using peer = contestant;
-  try {
-    const start = performance.now();
-    await peer.call("prepare", { work: { ...work, computeType, variant: { experts, compile } } }, 1800);
-    const firstSeconds = (performance.now() - start) / 1000;
-    const bestSeconds = tokens / Math.max(0, ...tried.map((one) => one.tokensPerSecond ?? 0));
-    const isHopeless = !compile && firstSeconds > hopelessTimes * bestSeconds + hopelessSeconds;
-    const seconds = isHopeless ? firstSeconds : await settledSeconds(peer, roundSeconds);
-    const { peakBytes } = await peer.call("memory", {});
-    return { ...variant, tokensPerSecond: tokens / seconds, peakBytes, ...(isHopeless && { isHopeless }) };
-  } catch (error) {
-    if (!(error instanceof RookeryError)) throw error;
-    return { ...variant, tokensPerSecond: null, peakBytes: null, error: error.message };
+  rival: { program: PeerProgram; variant: PeerVariant } | undefined,
+  { rounds, roundSeconds }: BenchTrainOptions,
+  { onEvent }: BenchContext<PeerVariant>,
+) {
+  await using stack = new AsyncDisposableStack();
+  const meter = new PeakMeter(stack.use((await contest.ours()).contestant));
+  const { contestant, level } = await contest.ours();
+  const ours = stack.use(contestant);
+  const { parameters = 0 } = await ours.call("prepare", { work });
+  const contestants = [ours];
+  let peerVersion = "";
+  if (rival) {
+    onEvent?.({ type: "note", message: `rounds against ${nameOfVariant(rival.variant)}, the fastest variant` });
+    const peer = await contest.peer(rival.program);
+    peerVersion = peer.version;
+    contestants.push(stack.use(peer.contestant));
+    await prepareVariant(peer.contestant, work, rival.variant);
+    await settledSeconds(peer.contestant, roundSeconds);
   }
-}
-
-/** Rounds until one is no longer much quicker than those before: compiled variants compile again as they meet new shapes. */
-async function settledSeconds(peer: Contestant, seconds: number): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 1; round <= mostSettlingRounds; round++) {
-    const step = (await peer.call("round", { seconds })).seconds.step!;
-    const isSettled = round >= fewestSettlingRounds && step > 0.9 * best;
-    best = Math.min(best, step);
-    if (isSettled) break;
-  }
-  return best;
+  const timings = await takeTurns(contestants, { rounds, seconds: roundSeconds }, async (round) => {
+    await meter.measure(work.computeType, true);
+    onEvent?.({ type: "progress", what: "rounds", done: round + 1, total: rounds, unit: "rounds" });
+  });
+  const [ourSeconds, peerSeconds] = timings.map((turns) => turns.map((turn) => turn.step!));
+  const { peakBytes } = await ours.call("memory", {});
+  const profile = profileOf(await ours.call("profile", { repetitions: profiledSteps }));
+  return { ours: ourSeconds!, peer: peerSeconds, peerVersion, level, parameters, meter, peakBytes, profile };
 }
 
 /** Whether weights after a few steps are the same on 1 thread, on all, and on all again. */

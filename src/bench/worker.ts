@@ -1,11 +1,11 @@
 /** Our side of a benchmark, in a process of its own: it is asked by its parent, and does nothing without one. */
-import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { rookeryVersion } from "../base/version.ts";
 import { timeKernels } from "../kernels/bindings/declare.ts";
 import { measurePeakFlops, measureReadBandwidth } from "../kernels/bindings/peak.ts";
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { loadKernels } from "../kernels/load.ts";
+import { peakProcessBytes } from "../train/memory.ts";
 import type { Method, Questions, Reply, Request, Response, Work } from "./protocol.ts";
 import { AttentionWorkload } from "./work/attention.ts";
 import { GemmWorkload } from "./work/gemm.ts";
@@ -19,18 +19,6 @@ function workloadOf(work: Work, threads: number): Workload {
   if (work.kind === "gemm") return new GemmWorkload(work, threads);
   if (work.kind === "attention") return new AttentionWorkload(work, threads);
   return new TrainWorkload(work, threads);
-}
-
-/** The most that this process has held in memory, where the system says so. */
-export function peakMemoryBytes(): number | null {
-  try {
-    const line = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"));
-    if (line) return Number(line[1]) * 1024;
-  } catch {
-    // no /proc here
-  }
-  const { maxRSS } = process.resourceUsage();
-  return maxRSS > 0 ? maxRSS * 1024 : null;
 }
 
 class BenchWorker {
@@ -50,7 +38,7 @@ class BenchWorker {
       return parameters === undefined ? {} : { parameters };
     },
     round: ({ seconds }) => ({ seconds: measure(this.#prepared, seconds) }),
-    memory: () => ({ peakBytes: peakMemoryBytes() }),
+    memory: () => ({ peakBytes: peakProcessBytes() }),
     predict: ({ work }) => ({ totalBytes: predictedMemory(work, this.#threads).totalBytes }),
     check: () => this.#prepared.check?.() ?? { largestError: 0, allowedError: 0 },
     bits: ({ work, repetitions }) => ({

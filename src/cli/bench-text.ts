@@ -1,4 +1,5 @@
 /** Words that all benchmarks share: ratios, rates, and what is missing. */
+import type { DuelSummary } from "../bench/duel.ts";
 import type { Spread } from "../bench/statistics.ts";
 import type { Display } from "./progress.ts";
 import { formatBytes, shortNumber } from "./text.ts";
@@ -79,16 +80,7 @@ export function bitsText(sameBits: boolean | null): string {
 }
 
 /** What closes every list of measured works. */
-export function summaryRows(result: {
-  level: string;
-  threads: number;
-  peer: { name: string; version: string } | { missing: string };
-  ratioToPeer: Spread | null;
-  shareOfPeak: Spread;
-  peak: { flopsPerSecond: Spread; bytesPerSecond: Spread | null };
-  peakMemoryBytes: { ours: number | null; peer: number | null };
-  sameBits: boolean | null;
-}): string[][] {
+export function summaryRows(result: DuelSummary): string[][] {
   const { peer, peakMemoryBytes } = result;
   return [
     ["ours", `level ${result.level}, ${result.threads} threads`],

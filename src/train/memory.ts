@@ -1,4 +1,5 @@
 /** How much memory training takes: predicted from the configuration before anything is made, and seen afterwards. */
+import { readFileSync } from "node:fs";
 import { account } from "../model/accounting.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type Recomputation, Transformer } from "../model/transformer.ts";
@@ -88,5 +89,12 @@ export function memoryWarning(
 
 /** The most memory that this process has held at once so far. */
 export function peakProcessBytes(): number {
+  try {
+    // what the process itself has held: maxRSS may be that of the one that started it
+    const line = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"));
+    if (line) return Number(line[1]) * 1024;
+  } catch {
+    // no /proc here
+  }
   return process.resourceUsage().maxRSS * 1024;
 }

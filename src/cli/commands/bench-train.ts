@@ -1,13 +1,8 @@
 import { exitCodes } from "../../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../../base/events.ts";
 import type { Measured } from "../../bench/options.ts";
-import {
-  type BenchTrainResult,
-  benchTrain,
-  benchTrainSchema,
-  nameOfVariant,
-  type PeerVariant,
-} from "../../bench/train.ts";
+import { type BenchTrainResult, benchTrain, benchTrainSchema } from "../../bench/train.ts";
+import { nameOfVariant, type PeerVariant } from "../../bench/train-variants.ts";
 import {
   benchFormat,
   bitsText,
