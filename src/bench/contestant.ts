@@ -38,8 +38,8 @@ export class Contestant implements AsyncDisposable {
       this.#errorText = (this.#errorText + data.toString()).slice(-keptErrorCharacters);
     });
     this.#ended = new Promise((resolve) => {
-      child.on("error", (error) => this.#end(error.message, resolve));
-      child.on("close", (code, killedBy) => this.#end(`it ended with ${killedBy ?? `code ${code}`}`, resolve));
+      child.on("error", (error) => this.#end(`does not start: ${error.message}`, resolve));
+      child.on("close", (code, killedBy) => this.#end(`ended with ${killedBy ?? `code ${code}`}`, resolve));
     });
     signal?.addEventListener("abort", this.#abort);
     if (signal?.aborted) this.#abort();

@@ -35,6 +35,6 @@ test("a peer that does not start is told with its words, and is no end of the be
   const program = { name: "pytorch", command: process.execPath, words };
   const [name] = variantsOf({ compile: false, computeType: "bf16" });
   const tried = await tryVariant(contest, program, work, name!, [], 0.1);
-  assert.match(tried.error ?? "", /pytorch it ended with code 1: No module named torch/);
+  assert.match(tried.error ?? "", /pytorch ended with code 1: No module named torch/);
   assert.equal(tried.tokensPerSecond, null);
 });

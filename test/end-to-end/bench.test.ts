@@ -87,7 +87,7 @@ test("bench train takes the fastest and the leanest variant that ran, and says w
     "loop f32 false ",
     "loop f32 true ",
     "padded bf16 false ",
-    "padded bf16 true it ended with code 7: the compiler was eaten",
+    "padded bf16 true ended with code 7: the compiler was eaten",
     "bmm bf16 false failed: no bmm here",
     "bmm bf16 true failed: no bmm here",
   ]);
