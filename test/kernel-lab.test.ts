@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { groupedProductExperiment } from "../bench/kernels/experiments/grouped-product.ts";
-import { sumOfSquaresExperiment } from "../bench/kernels/experiments/sum-of-squares.ts";
+import { experiments } from "../bench/kernels/experiments/index.ts";
 import { compare, describeRows, type Experiment } from "../bench/kernels/lab.ts";
 import { liveMemory } from "../src/kernels/bindings/memory.ts";
 
@@ -22,8 +21,8 @@ test("a version that is wrong is named before anything is timed", () => {
   assert.deepEqual(runs, { right: 1, wrong: 1 });
 });
 
-for (const open of [sumOfSquaresExperiment, groupedProductExperiment]) {
-  test(`every version of ${open.name} is right, and has a rate`, () => {
+for (const [name, open] of Object.entries(experiments)) {
+  test(`every version of ${name} is right, and has a rate`, () => {
     const before = liveMemory();
     {
       using experiment = open();
