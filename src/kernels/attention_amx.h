@@ -9,6 +9,7 @@
 #ifndef ROOKERY_ATTENTION_AMX_H
 #define ROOKERY_ATTENTION_AMX_H
 
+#include "amx.h"
 #include "attention.h"
 
 #define TILE_BYTES 1024
@@ -17,14 +18,6 @@
 
 INLINE size_t steps_of(size_t head_dim) { return ceil_div(head_dim, 32); }
 INLINE size_t dim_tiles_of(size_t head_dim) { return ceil_div(head_dim, 16); }
-
-INLINE void configure_tiles(void) {
-  struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
-  memset(&config, 0, sizeof config);
-  config.palette = 1;
-  for (int tile = 0; tile < 8; tile++) { config.column_bytes[tile] = 64; config.rows[tile] = 16; }
-  _tile_loadconfig(&config);
-}
 
 /* Gives a field of a room its place, `used` bytes behind `start`. */
 #define ROOM(field, bytes) room->field = (void *)(start + used); used += (bytes)
@@ -39,7 +32,7 @@ typedef struct { const void *at; size_t step; } b_tiles;
 /* C of 1 to 4 tiles (c_tile floats apart, rows c_stride floats apart) = or += A B. */
 INLINE void multiply(size_t tiles, a_tiles a, b_tiles b, size_t steps, float *c, size_t c_tile, size_t c_stride, int add) {
   size_t stride = c_stride * sizeof(float);
-  __asm__ volatile("" ::: "memory"); /* tile loads do not tell the compiler that they read memory */
+  settle_stores();
   if (add) {
     _tile_loadd(0, c, stride);
     if (tiles > 1) _tile_loadd(1, c + c_tile, stride);
@@ -59,7 +52,7 @@ INLINE void multiply(size_t tiles, a_tiles a, b_tiles b, size_t steps, float *c,
   if (tiles > 1) _tile_stored(1, c + c_tile, stride);
   if (tiles > 2) _tile_stored(2, c + 2 * c_tile, stride);
   if (tiles > 3) _tile_stored(3, c + 3 * c_tile, stride);
-  __asm__ volatile("" ::: "memory");
+  settle_stores();
 }
 
 /* ---- packing ---- */
@@ -73,8 +66,7 @@ INLINE uint32_t score_sign(float scale) { return scale < 0 ? 0x80008000u : 0; }
 
 /* 32 bf16 from p on, of the `left` that there still are. */
 INLINE __m512i load_words(const bf16 *p, size_t left) {
-  if (left >= 32) return _mm512_loadu_si512(p);
-  return _mm512_maskz_loadu_epi16((__mmask32)((1u << left) - 1), p);
+  return left >= 32 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(lanes_below32(left), p);
 }
 
 /* Two rows of 32 as pairs: {x0 y0 .. x15 y15} in `low`, the other sixteen in `high`. */
@@ -150,15 +142,13 @@ static inline a_tiles key_tiles(const attention *a, const attention_sequence *s,
   return (a_tiles){copy, 16 * copy_stride * 2, 64, copy_stride * 2};
 }
 
-/* Two vectors of keys j and j + 1 as one row of pairs, rounded to bf16. */
+/* The words of keys j and j + 1, one after the other, as one row of pairs. */
 INLINE __m512i join_words(__m512i words) {
   __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
                                    19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(order, words);
 }
-INLINE __m512i round_two(f32_lanes first, f32_lanes second) {
-  return (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-}
+INLINE __m512i round_two(f32_lanes first, f32_lanes second) { return narrow32((__m512)first, (__m512)second); }
 
 /* ---- attention_amx_forward.c, attention_amx_backward.c ---- */
 

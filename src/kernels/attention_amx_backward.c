@@ -106,6 +106,33 @@ typedef struct {
   char *transposed; /* K: [blocks of 32 keys][dim tiles] A tiles */
 } key_room;
 
+/* A step of p and ds takes two lane tiles: zeros in the halves that no tile of [first, count) fills, for `padded` keys. */
+INLINE void zero_missing_halves(const backward_room *room, size_t first, size_t count, size_t row_steps, size_t padded) {
+  for (size_t tile = first & ~(size_t)1; tile < 2 * row_steps; tile++) {
+    if (tile >= first && tile < count) continue;
+    size_t half = tile / 2 * TILE_BYTES + tile % 2 * 32;
+    for (size_t j = 0; j < padded; j++) {
+      size_t at = j / 16 * ROW_STEPS * TILE_BYTES + j % 16 * 64 + half;
+      memset(room->p + at, 0, 32);
+      memset(room->ds + at, 0, 32);
+    }
+  }
+}
+
+/* dv += p^T dout and dk += ds^T q for the block of keys from `first_key` on, over the steps [first_step, row_steps) of queries. */
+INLINE void add_to_keys(const backward_room *room, const key_room *sums, size_t dim_tiles, size_t first_key, size_t padded,
+                        size_t first_step, size_t row_steps) {
+  size_t at = first_step * TILE_BYTES, steps = row_steps - first_step, stride = dim_tiles * 16;
+  for (size_t d = 0; d < dim_tiles; d++) {
+    size_t rows_at = (first_step * dim_tiles + d) * TILE_BYTES, sums_at = first_key * stride + d * 16;
+    b_tiles dout = {room->dout_rows + rows_at, dim_tiles * TILE_BYTES}, q = {room->q_rows + rows_at, dim_tiles * TILE_BYTES};
+    a_tiles p = {room->p + at, ROW_STEPS * TILE_BYTES, TILE_BYTES, 64}, ds = p;
+    ds.at = room->ds + at;
+    multiply(padded / 16, p, dout, steps, sums->dv + sums_at, 16 * stride, stride, 1);
+    multiply(padded / 16, ds, q, steps, sums->dk + sums_at, 16 * stride, stride, 1);
+  }
+}
+
 /*
  * Adds up to BACKWARD_TILES tiles of a piece's queries, from first_row on, to the sums of dk and dv, and their dq to dq,
  * which the last piece stores.
@@ -138,16 +165,7 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
     size_t i = 0;
     while (!keys_seen(&tiles[i], first)) i++;
     size_t first_step = i / 2;
-    for (size_t ahead = i & ~(size_t)1, from = i; ahead < 2 * row_steps; ahead++) {
-      if (ahead >= from && ahead < count) continue;
-      /* the half of a step that no queries fill */
-      size_t half = ahead / 2 * TILE_BYTES + ahead % 2 * 32;
-      for (size_t j = 0; j < padded; j++) {
-        size_t at = j / 16 * ROW_STEPS * TILE_BYTES + j % 16 * 64 + half;
-        memset(room->p + at, 0, 32);
-        memset(room->ds + at, 0, 32);
-      }
-    }
+    zero_missing_halves(room, i, count, row_steps, padded);
     for (size_t ahead = i; i < count; i++) {
       /* the next tile's products are under way while this one's softmax is */
       for (; ahead < count && ahead <= i + 1; ahead++) {
@@ -167,15 +185,7 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
                  16 * LANES, LANES, 1);
       }
     }
-    size_t at = first_step * TILE_BYTES, used = row_steps - first_step;
-    for (size_t d = 0; d < dim_tiles; d++) {
-      size_t rows_at = (first_step * dim_tiles + d) * TILE_BYTES;
-      b_tiles dout = {room->dout_rows + rows_at, dim_tiles * TILE_BYTES}, q = {room->q_rows + rows_at, dim_tiles * TILE_BYTES};
-      a_tiles p = {room->p + at, ROW_STEPS * TILE_BYTES, TILE_BYTES, 64}, ds = p;
-      ds.at = room->ds + at;
-      multiply(padded / 16, p, dout, used, sums->dv + first * stride + d * 16, 16 * stride, stride, 1);
-      multiply(padded / 16, ds, q, used, sums->dk + first * stride + d * 16, 16 * stride, stride, 1);
-    }
+    add_to_keys(room, sums, dim_tiles, first, padded, first_step, row_steps);
   }
   if (!piece->ends_queries) return;
   for (size_t i = 0; i < count; i++) {
@@ -206,7 +216,7 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
       pack_transposed(a, from, smaller(32, piece.key_end - key), to, TILE_BYTES);
     }
   }
-  configure_tiles();
+  configure_tiles(32);
   float *summed_dq = piece.starts_queries && piece.ends_queries ? 0 : query_sums(a, &piece, stride);
   size_t first = piece.first_query * a->group, end = piece.query_end * a->group;
   for (size_t row = first; row < end; row += BACKWARD_TILES * LANES) {

@@ -124,7 +124,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
 
   forward_room room;
   lay_out_forward(a->head_dim, (uintptr_t)a->thread_scratch + (size_t)thread * a->thread_bytes, &room);
-  configure_tiles();
+  configure_tiles(32);
   lane_tile tiles[FORWARD_TILES];
   size_t count = ceil_div(end - first_row, LANES);
   memset(room.out, 0, count * tile_floats * sizeof(float));

@@ -2,7 +2,7 @@
 #include "pack.h"
 #include "threads.h"
 #ifdef ROOKERY_AMX
-#include "tiles.h"
+#include "amx.h"
 #endif
 
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose) {

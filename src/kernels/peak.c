@@ -2,6 +2,9 @@
 #include "arguments.h"
 #include "threads.h"
 #include "vector.h"
+#ifdef ROOKERY_AMX
+#include "amx.h"
+#endif
 
 typedef struct { int32_t dtype; size_t rounds; float *sink; } peak_job;
 
@@ -11,11 +14,7 @@ typedef struct { int32_t dtype; size_t rounds; float *sink; } peak_job;
 
 #ifdef ROOKERY_AMX
 static void multiply_tiles(size_t rounds, float *sink) {
-  struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
-  memset(&config, 0, sizeof config);
-  config.palette = 1;
-  for (int tile = 0; tile < 8; tile++) { config.column_bytes[tile] = 64; config.rows[tile] = 16; }
-  _tile_loadconfig(&config);
+  configure_tiles(32);
   _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); _tile_zero(4); _tile_zero(5); _tile_zero(6); _tile_zero(7);
   for (size_t round = 0; round < rounds; round++) {
     _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);

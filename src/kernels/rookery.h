@@ -32,8 +32,8 @@ ROOKERY_API int32_t rookery_pool_destroy(uintptr_t pool);
 /* ---- pack.c, gemm.c, weight_gradient.c ---- */
 /*
  * Packs a weight W [groups, out, in] (f32) into panels for one direction: transpose 0 for y = x W^T (sums over in), 1 for
- * dx = dy W (sums over out). The layout is the level's own. For weights that many products read, as in serving: packed once,
- * kept while they do not change.
+ * dx = dy W (sums over out). The layout is the level's own, and the packed copy is good until the
+ * weight changes.
  */
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose);
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups,

@@ -2,56 +2,10 @@
 #ifndef ROOKERY_TILES_H
 #define ROOKERY_TILES_H
 
+#include "amx.h"
 #include "panels.h"
 
 #define CHUNK_STEPS 8 /* of 32: what of 32 rows fits in the first cache together with the panel that streams past */
-
-/* Tiles 0-3 hold C (2 x 2 blocks of 16 x 16), 4-5 the rows of A, 6-7 the columns of B. */
-INLINE void configure_tiles(size_t rows) {
-  struct { uint8_t palette, start_row, reserved[14]; uint16_t column_bytes[16]; uint8_t rows[16]; } config;
-  memset(&config, 0, sizeof config);
-  config.palette = 1;
-  uint8_t upper = (uint8_t)smaller(rows, 16), lower = (uint8_t)(rows > 16 ? rows - 16 : 16);
-  for (int tile = 0; tile < 8; tile++) {
-    config.column_bytes[tile] = 64;
-    config.rows[tile] = tile == 2 || tile == 3 || tile == 5 ? lower : tile >= 6 ? 16 : upper;
-  }
-  _tile_loadconfig(&config);
-}
-
-/* GCC does not know that a tile load reads memory: without this it may move the stores that fill a buffer past the loads. */
-INLINE void settle_stores(void) { __asm__ volatile("" ::: "memory"); }
-
-/* Transposes 16 x 16 words of 32 bits held in registers. */
-INLINE void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) { t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]); t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]); }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]); r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]); r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88); t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88); t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-  }
-}
-
-/* 32 f32 to 32 bf16 in order. */
-INLINE __m512i narrow32(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-INLINE __mmask16 lanes_below(size_t n) { return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1); }
-INLINE __mmask32 lanes_below32(size_t n) { return n >= 32 ? 0xffffffffu : (__mmask32)((1u << n) - 1); }
-
-INLINE __m512i zip_words(__m512i even, __m512i odd) {
-  /* even and odd hold 16 bf16 each in their low halves; the result alternates them */
-  __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(even));
-  __m512i high = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(odd));
-  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-}
 
 /* A block of finished sums [rows, 32] on its way to c, row by row. */
 typedef struct {

@@ -64,61 +64,21 @@ export type Routing = {
  */
 export function route(execution: Execution, x: Tensor, weight: Parameter, options: RouteOptions): Routing {
   const { tape, arena, pool } = execution;
-  const { topK: k, mode, capacity, keys, balanceWeight, zWeight } = options;
+  const { topK, balanceWeight, zWeight } = options;
   const [tokens, hidden] = [x.size(0), x.size(1)];
   const experts = weight.out;
   const probabilities = arena.tensor("f32", tokens, experts);
   const logSumExp = arena.tensor("f32", tokens);
   const dtype = x.dtypeCode;
+  const size = { tokens, hidden, experts };
   {
     using scratch = arena.scratch(routerForwardScratchBytes({ hidden, experts }));
-    const size = { tokens, hidden, experts };
-    routerForward({
-      pool,
-      dtype,
-      x,
-      weight: weight.weight,
-      probabilities,
-      logSumExp,
-      ...size,
-      scratch: scratch.tensor,
-    });
+    const outputs = { probabilities, logSumExp };
+    routerForward({ pool, dtype, x, weight: weight.weight, ...outputs, ...size, scratch: scratch.tensor });
   }
-
-  const routing: Routing = {
-    topK: k,
-    probabilities,
-    selected: arena.tensor("i32", tokens, k),
-    assigned: arena.tensor("i32", tokens, k),
-    gates: arena.tensor("f32", tokens, k),
-    offsets: arena.tensor("i32", experts + 1),
-    rowOf: arena.tensor("i32", tokens, k),
-    slotAt: arena.tensor("i32", tokens * k),
-    load: arena.tensor("i32", experts),
-    counts: arena.tensor("i32", 4),
-    losses: arena.tensor("f32", 2),
-  };
-  using selectScratch = arena.scratch(routerSelectScratchBytes({ tokens, experts }));
-  const { selected, assigned, gates, offsets, rowOf, slotAt, load, counts, losses } = routing;
-  routerSelect({
-    probabilities,
-    tokens,
-    experts,
-    k,
-    mode: routingModeCodes[mode],
-    capacity,
-    key0: keys[0] | 0,
-    key1: keys[1] | 0,
-    selected,
-    assigned,
-    gates,
-    offsets,
-    rowOf,
-    slotAt,
-    load,
-    counts,
-    scratch: selectScratch.tensor,
-  });
+  const choice = chooseExperts(execution, probabilities, options);
+  const { selected, assigned, gates, load } = choice;
+  const losses = arena.tensor("f32", 2);
   using lossScratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
   routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
 
@@ -142,14 +102,45 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
       load,
       dx,
       weightGradient: weight.gradientToAddTo(),
-      tokens,
-      hidden,
-      experts,
-      k,
+      ...size,
+      k: topK,
       balanceWeight,
       zWeight,
       scratch: scratch.tensor,
     });
   });
-  return routing;
+  return { topK, probabilities, losses, ...choice };
+}
+
+/** Top-k choice, capacity and recycling of every token (rookery_router_select in rookery.h). */
+function chooseExperts(
+  { arena }: Execution,
+  probabilities: Tensor,
+  { topK: k, mode, capacity, keys }: RouteOptions,
+): Omit<Routing, "topK" | "probabilities" | "losses"> {
+  const [tokens, experts] = [probabilities.size(0), probabilities.size(1)];
+  const choice = {
+    selected: arena.tensor("i32", tokens, k),
+    assigned: arena.tensor("i32", tokens, k),
+    gates: arena.tensor("f32", tokens, k),
+    offsets: arena.tensor("i32", experts + 1),
+    rowOf: arena.tensor("i32", tokens, k),
+    slotAt: arena.tensor("i32", tokens * k),
+    load: arena.tensor("i32", experts),
+    counts: arena.tensor("i32", 4),
+  };
+  using scratch = arena.scratch(routerSelectScratchBytes({ tokens, experts }));
+  routerSelect({
+    ...choice,
+    probabilities,
+    tokens,
+    experts,
+    k,
+    mode: routingModeCodes[mode],
+    capacity,
+    key0: keys[0] | 0,
+    key1: keys[1] | 0,
+    scratch: scratch.tensor,
+  });
+  return choice;
 }
