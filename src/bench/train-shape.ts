@@ -33,7 +33,7 @@ export const trainShapeOptions = {
 export const recomputationOption = z
   .enum(recomputations)
   .default("none")
-  .describe("what ours makes again on the way back instead of keeping it: memory for time");
+  .describe("activations that ours recomputes in the backward pass instead of keeping them: memory for time");
 
 /** The work that the options name. @throws RookeryError INVALID_OPTION, INVALID_CONFIG for sizes that do not go together. */
 export function trainWork(

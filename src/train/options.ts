@@ -108,7 +108,7 @@ export const trainOptionsSchema = z.strictObject({
     .enum(recomputations)
     .default("none")
     .describe(
-      "what is made again going backward: none, or block (half the activations or less, about a fifth slower); results do not depend on it",
+      "activations recomputed in the backward pass: none, or block (half the memory for them or less, about a fifth slower); results do not depend on it",
     ),
   threads: z.int().min(1).max(256).optional().describe("threads of the kernels; results do not depend on it"),
   evaluateEvery: z

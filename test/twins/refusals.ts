@@ -1,7 +1,7 @@
 /** Tests of what kernels refuse: an argument at a time is made wrong, and nothing may have been touched. */
 import assert from "node:assert/strict";
 import type { Addressed } from "../../src/kernels/bindings/declare.ts";
-import type { NativeMemory } from "../../src/kernels/bindings/memory.ts";
+import { NativeMemory } from "../../src/kernels/bindings/memory.ts";
 import { bytesOf, toMemoryI32 } from "./support.ts";
 
 /** Every array of a call is this one memory, which says {1, 0, 0, …}: a refusal must come before it is used. */
@@ -10,6 +10,12 @@ export function refuses(run: (memory: NativeMemory) => void, what: string): void
   const before = bytesOf(memory);
   assert.throws(() => run(memory), { code: "KERNEL_FAILED" }, what);
   assert.equal(bytesOf(memory), before, what);
+}
+
+/** That a call is refused for what was made wrong, and for nothing else. */
+export function accepts(run: (memory: NativeMemory) => void): void {
+  using memory = new NativeMemory(1 << 16);
+  assert.doesNotThrow(() => run(memory));
 }
 
 type Arguments = Record<string, number | Addressed | null>;

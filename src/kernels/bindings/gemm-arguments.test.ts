@@ -1,7 +1,7 @@
 /** What pack.c, gemm.c, weight_gradient.c and peak.c refuse, and that they touch nothing then. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { badCodes, badCounts, refuses, refusesEach } from "../../../test/twins/refusals.ts";
+import { accepts, badCodes, badCounts, refuses, refusesEach } from "../../../test/twins/refusals.ts";
 import { toMemoryI32 } from "../../../test/twins/support.ts";
 import { dtypeCodes } from "./declare.ts";
 import {
@@ -35,6 +35,7 @@ describe("arguments of the products", () => {
       ...weightSizes,
     });
     const bad = { dtype: badCodes, groups: [0, -1, 2 ** 31], out: [0, most], in: [0, most] };
+    accepts((any) => pack(good(any)));
     refusesEach(pack, good, { ...bad, in: [0] }, { aligned: ["packed"] });
     refusesEach(pack, (any) => ({ ...good(any), out: huge }), { in: [huge, most] }, { aligned: ["packed"] });
     refuses((any) => pack({ ...good(any), out: 2 ** 37 }), "more panels than tasks have numbers");
@@ -43,6 +44,7 @@ describe("arguments of the products", () => {
   it("of products with packed weights", () => {
     const good = (any: NativeMemory) => ({ ...arrays(any), packed: any, ...matmulSizes });
     const bad = { dtype: badCodes, cDtype: badCodes, rows: badCounts, inner: [0], columns: [0], groups: [0, 2] };
+    accepts((any) => matmul(good(any)));
     refusesEach(matmul, good, bad, { optional: [...optional], aligned: ["packed"] });
     const many = (any: NativeMemory) => ({ ...good(any), rows: 2 ** 30 });
     refusesEach(matmul, many, { inner: [huge], columns: [huge] }, { optional: [...optional] });
@@ -52,6 +54,7 @@ describe("arguments of the products", () => {
 
   it("of products that gate", () => {
     const good = (any: NativeMemory) => ({ ...arrays(any), packed: any, ...matmulSizes, columns: 2, gated: any });
+    accepts((any) => matmul(good(any)));
     refuses((any) => matmul({ ...good(any), columns: 3 }), "halves that are not equal");
     refuses((any) => matmul({ ...good(any), addend: any }), "an addend beside it");
     refuses((any) => matmul({ ...good(any), cDtype: dtypeCodes.bf16 }), "another dtype");
@@ -62,6 +65,7 @@ describe("arguments of the products", () => {
     const bad = { dtype: badCodes, cDtype: badCodes, rows: badCounts, inner: [0], columns: [0], groups: [0, 2] };
     for (const transpose of [0, 1]) {
       const one = (any: NativeMemory) => ({ ...good(any), transpose });
+      accepts((any) => matmulPacking(one(any)));
       refusesEach(matmulPacking, one, bad, { optional: [...optional], aligned: ["scratch"] });
       refuses((any) => matmulPacking({ ...one(any), inner: huge, columns: huge }), "a weight that overflows");
       refuses((any) => matmulPacking({ ...one(any), columns: 2 ** 45 }), "more pieces than tasks have numbers");
@@ -96,6 +100,7 @@ describe("arguments of the products", () => {
       });
       const usesScratch = weightGradientScratchBytes(sizes) > 0;
       const bad = { dtype: badCodes, rows: badCounts, groups: [0, 2], out: [0], in: [0] };
+      accepts((any) => weightGradient(good(any)));
       refusesEach(weightGradient, good, bad, {
         optional: ["pool", "offsets", ...(usesScratch ? [] : (["scratch"] as const))],
         aligned: usesScratch ? ["scratch"] : [],

@@ -1,7 +1,7 @@
 /** What experts.c and router.c refuse, and that they touch nothing then. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { badCodes as codes, badCounts as counts, refuses, refusesEach } from "../../../test/twins/refusals.ts";
+import { accepts, badCodes as codes, badCounts as counts, refuses, refusesEach } from "../../../test/twins/refusals.ts";
 import { bytesOf, toMemoryI32 } from "../../../test/twins/support.ts";
 import type { NativeMemory } from "./memory.ts";
 import {
@@ -34,6 +34,8 @@ describe("arguments of the experts' and the router's kernels", () => {
     };
     const optional = ["pool", "rowsLimit"] as ("pool" | "rowsLimit")[];
     const bad = { dtype: codes, rows: counts, width: [0, 2 ** 53 - 1] };
+    accepts((any) => swigluForward(forward(any)));
+    accepts((any) => swigluBackward(backward(any)));
     const many = (any: NativeMemory) => ({ ...forward(any), rows: 2 ** 20 });
     refusesEach(swigluForward, forward, { ...bad, width: [0] }, { optional });
     refusesEach(swigluForward, many, bad, { optional });

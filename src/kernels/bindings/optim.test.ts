@@ -157,6 +157,7 @@ test("bad arguments are refused, and nothing to do is no error", () => {
   const norm = { pool: null, values: memory, count: 1, result: memory, accumulate: 0, scratch: memory };
   assert.throws(() => sumOfSquares({ ...norm, result: null }), refused);
   assert.throws(() => sumOfSquares({ ...norm, scratch: null }), refused);
+  assert.throws(() => sumOfSquares({ ...norm, scratch: { address: memory.address + 4 } }), refused);
   assert.throws(() => sumOfSquares({ ...norm, count: 2 ** 52 }), refused);
   using result = emptyMemory(1);
   sumOfSquares({ pool: null, values: null, count: 0, result, accumulate: 0, scratch: null });

@@ -16,8 +16,8 @@ export const sumOfSquares = kernel("rookery_sum_of_squares", {
 
 /**
  * One step of AdamW with decoupled decay (Loshchilov and Hutter, 2019). weight, v f32 [count] and m `mDtype` [count], in
- * place; a bf16 m is rounded to nearest even after the step has used it. gradient f32 [count], multiplied by gradientScale first (clipping). biasCorrection1 = 1 − beta1^step and biasCorrection2
- * = 1 − beta2^step must be positive.
+ * place; a bf16 m is rounded to nearest even after the step has used it. gradient f32 [count], multiplied by gradientScale
+ * first (clipping). biasCorrection1 = 1 − beta1^step and biasCorrection2 = 1 − beta2^step must be positive.
  */
 export const adamw = kernel("rookery_adamw", {
   pool: "memory",

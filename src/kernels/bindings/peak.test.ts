@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { liveMemory } from "./memory.ts";
+import { refusesEach } from "../../../test/twins/refusals.ts";
+import { kernel } from "./declare.ts";
+import { liveMemory, type NativeMemory } from "./memory.ts";
 import { measurePeakFlops, measureReadBandwidth } from "./peak.ts";
 import { ThreadPool } from "./threads.ts";
 
@@ -16,4 +18,25 @@ test("peaks are measured for both types and any number of threads, and leave no 
     assert.ok(Number.isFinite(bandwidth) && bandwidth > 0, `${threads} threads read ${bandwidth} bytes a second`);
   }
   assert.deepEqual(liveMemory(), before);
+});
+
+test("what the measures refuse", () => {
+  const numbers = { pool: null, dtype: 0, rounds: 1, threads: 1 };
+  const run = kernel("rookery_peak_run", {
+    pool: "memory",
+    dtype: "int",
+    rounds: "size",
+    threads: "int",
+    scratch: "memory",
+  });
+  const read = kernel("rookery_peak_read", { pool: "memory", memory: "memory", bytes: "size", scratch: "memory" });
+  const aligned: "scratch"[] = ["scratch"];
+  refusesEach(
+    run,
+    (any: NativeMemory) => ({ ...numbers, scratch: any }),
+    { dtype: [-1, 2], threads: [0] },
+    { aligned },
+  );
+  const block = (any: NativeMemory) => ({ pool: null, memory: any, bytes: 2 ** 20, scratch: any });
+  refusesEach(read, block, { bytes: [0, 1, 2 ** 51] }, { aligned });
 });
