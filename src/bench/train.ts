@@ -154,8 +154,8 @@ async function hasSameBits(contest: Contest, work: TrainWork): Promise<boolean> 
 }
 
 function planOf({ rounds, roundSeconds, checkBits }: BenchTrainOptions, found: FoundPeer, variants: number): string {
-  const peerSeconds = variants * (20 + 3 * roundSeconds) + 20;
-  const seconds = (checkBits ? 20 : 0) + peerSeconds + rounds * 2 * roundSeconds + 10;
+  const peerSeconds = variants > 0 ? variants * (20 + 3 * roundSeconds) + 20 + rounds * roundSeconds : 0;
+  const seconds = (checkBits ? 20 : 0) + peerSeconds + rounds * roundSeconds + 10;
   const minutes = Math.max(1, Math.ceil(seconds / 60));
   const peer =
     "missing" in found ? `ours alone (${found.missing})` : `${variants} variants of ${found.program.name} one by one`;

@@ -1,6 +1,6 @@
 /** The feed-forward half of a layer: the shared expert for every token, the specialised experts for those routed to them. */
 import type { Execution } from "../tensor/execution.ts";
-import { combine, dispatch } from "../tensor/ops/experts.ts";
+import { combine, dispatch } from "../tensor/ops/dispatch.ts";
 import { type FeedForwardWeights, feedForward } from "../tensor/ops/feed-forward.ts";
 import { type Routing, type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import type { Parameter } from "../tensor/parameter.ts";

@@ -5,7 +5,7 @@ import { checkGradient, frozenRouting, mixture, type OpCase, router as routerTwi
 import { dtypes } from "../../../test/twins/support.ts";
 import { streamKeys } from "../../base/random.ts";
 import type { RoutingMode } from "../../kernels/bindings/moe.ts";
-import { combine, dispatch } from "./experts.ts";
+import { combine, dispatch } from "./dispatch.ts";
 import { feedForward } from "./feed-forward.ts";
 import { route } from "./router.ts";
 

@@ -1,4 +1,4 @@
-/** Tokens to their experts and back: dispatch → experts as grouped products → combine. */
+/** Tokens to their experts and back: rows sorted by expert, and their weighted sums. Between the two stands feed-forward.ts. */
 import { combineBackward, combineForward, dispatchBackward, dispatchForward } from "../../kernels/bindings/moe.ts";
 import type { Execution } from "../execution.ts";
 import type { Tensor } from "../tensor.ts";
