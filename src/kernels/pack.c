@@ -68,12 +68,26 @@ INLINE void pack_strip(const float *w, size_t row_stride, size_t columns, size_t
   else pack_strip_from_rows(w, row_stride, columns, inner, strip, rounds);
 }
 
+#ifdef ROOKERY_AMX
+/* Asks for the part of the next panel that lies beside this one's: strides so wide are lost on the hardware's prefetcher. */
+INLINE void fetch_next_panel(const unpacked_weight *weight, const float *w, size_t first, size_t k, size_t columns, size_t inner) {
+  size_t next = first + PANEL;
+  if (next + PANEL > columns || k + 32 > inner) return;
+  const float *from = weight->transpose ? w + k * weight->in + next : w + next * weight->in + k;
+  for (size_t row = 0; row < 32; row++) {
+    _mm_prefetch((const char *)(from + row * weight->in), _MM_HINT_T1);
+    _mm_prefetch((const char *)(from + row * weight->in + 16), _MM_HINT_T1);
+  }
+}
+#endif
+
 void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, char *to) {
   size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out, first = panel * PANEL;
   const float *w = weight->w + group * weight->out * weight->in;
 #ifdef ROOKERY_AMX
   if (uses_tiles(weight->dtype)) {
     for (size_t k = 0; k < inner; k += 32) {
+      fetch_next_panel(weight, w, first, k, columns, inner);
       for (size_t half = 0; half < 2; half++, to += 1024) {
         size_t column = first + half * 16, left = column < columns ? columns - column : 0;
         if (!left) { memset(to, 0, 1024); continue; }
