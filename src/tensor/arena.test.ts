@@ -168,37 +168,6 @@ test("what is held outlives its scope, until it is let go as often", () => {
   assertDead(held);
 });
 
-test("contents that may be forgotten are made again when they are needed, with those they come from", () => {
-  using arena = new Arena();
-  arena.reserve(1 << 10);
-  const runs: string[] = [];
-  const copy = (from: Tensor, to: Tensor, name: string) => () => {
-    runs.push(name);
-    to.setBytes(from.toBytes());
-  };
-  const { b, c } = arena.scope(
-    () => {
-      const a = arena.integers(Int32Array.of(1, 2, 3));
-      const [b, c] = [arena.tensor("i32", 3), arena.tensor("i32", 3)];
-      arena.forgettable(b, { from: [a], run: copy(a, b, "b") });
-      arena.forgettable(c, { from: [b], run: copy(b, c, "c") });
-      arena.hold([a, b, c]);
-      return { b, c };
-    },
-    () => [],
-  );
-  assertDead(b, c);
-  using others = arena.borrow("i32", 3);
-  others.tensor.zero();
-  arena.recall([c]);
-  assert.deepEqual(runs, ["b", "c"]);
-  arena.recall([b, c]);
-  assert.deepEqual(runs, ["b", "c"]);
-  assert.deepEqual(c.toInt32Array(), Int32Array.of(1, 2, 3));
-  arena.letGo([b, c]);
-  assertDead(b, c);
-});
-
 test("a planned arena counts what a real one needs, and holds nothing", () => {
   const before = liveMemory();
   const peakOf = (arena: Arena) => {

@@ -24,9 +24,6 @@ export class Loan implements Disposable {
   }
 }
 
-/** How to make a tensor's contents again from those of others: they may be forgotten between forward and backward. */
-export type Remake = { from: readonly Tensor[]; run: () => void };
-
 type Piece = Place & {
   /** Where it lies in the block. */
   offset: number;
@@ -36,7 +33,6 @@ type Piece = Place & {
   holds: number;
   /** Whether only what is recorded keeps it alive. */
   outOfScope: boolean;
-  remake: Remake | undefined;
 };
 
 /**
@@ -139,23 +135,6 @@ export class Arena implements Disposable {
     }
   }
 
-  /** Lets the contents of `tensor` be forgotten when its scope ends, since `recall` can make them again. */
-  forgettable(tensor: Tensor, remake: Remake): void {
-    const piece = this.#pieces.get(tensor.place);
-    if (piece) piece.remake = remake;
-  }
-
-  /** Makes contents that were forgotten again. */
-  recall(tensors: readonly Tensor[]): void {
-    for (const { place } of tensors) {
-      const piece = this.#pieces.get(place);
-      if (!piece?.remake || piece.alive) continue;
-      this.recall(piece.remake.from);
-      this.#settle(piece);
-      piece.remake.run();
-    }
-  }
-
   /** Ends the step: every tensor of it is dead, and its memory is used again. */
   reset(): void {
     for (const piece of this.#pieces.values()) this.#end(piece);
@@ -187,7 +166,6 @@ export class Arena implements Disposable {
       own: undefined,
       holds: 0,
       outOfScope: false,
-      remake: undefined,
     };
     this.#settle(piece);
     this.#pieces.set(piece, piece);
@@ -223,7 +201,6 @@ export class Arena implements Disposable {
   #leaveScope(piece: Piece): void {
     piece.outOfScope = true;
     if (piece.holds === 0) this.#end(piece);
-    else if (piece.remake) this.#vacate(piece);
   }
 
   #end(piece: Piece): void {

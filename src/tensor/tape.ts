@@ -3,7 +3,7 @@
  * runs its backward kernel. Gradients of activations live on loan from the arena: the first consumer's backward makes one,
  * later ones add to it, and it goes back when the op that produced the activation has used it.
  */
-import { type Arena, Loan, type Remake } from "./arena.ts";
+import { type Arena, Loan } from "./arena.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Entry = { backward: () => void; needs: readonly Tensor[] };
@@ -27,18 +27,9 @@ export class Tape {
     this.#entries.push({ backward, needs: tensors });
   }
 
-  /**
-   * Lets an op's output be forgotten between forward and backward, where making it again is cheap: one light pass over
-   * what is kept anyway.
-   */
-  forgettable(output: Tensor, remake: Remake): void {
-    this.#arena.forgettable(output, remake);
-  }
-
   /** Runs everything recorded, last first, and forgets it. */
   runBackward(): void {
     for (let entry = this.#entries.pop(); entry; entry = this.#entries.pop()) {
-      this.#arena.recall(entry.needs);
       entry.backward();
       this.#arena.letGo(entry.needs);
     }

@@ -13,10 +13,8 @@ export function dispatch(execution: Execution, x: Tensor, routing: Routing): Ten
   const rows = arena.tensor(x.dtype, tokens * k, columns);
   const rowCount = offsets.rows(offsets.size(0) - 1, 1);
   const dtype = x.dtypeCode;
-  const forward = () => dispatchForward({ pool, dtype, x, slotAt, rowCount, rows, tokens, columns, k });
-  forward();
-  tape?.forgettable(rows, { from: [x, slotAt, rowCount], run: forward });
-  tape?.record([x, slotAt, rowOf, offsets], () => {
+  dispatchForward({ pool, dtype, x, slotAt, rowCount, rows, tokens, columns, k });
+  tape?.record([rowOf, offsets], () => {
     using drows = tape.take(rows);
     if (!drows) return;
     const dx = tape.gradientOf(x);

@@ -9,11 +9,7 @@ export function rmsnorm(execution: Execution, x: Tensor, weight: Parameter, eps:
   const [rows, columns] = [x.size(0), x.size(1)];
   const y = arena.tensor(x.dtype, rows, columns);
   const inverseRms = tape ? arena.tensor("f32", rows) : null;
-  const forward = () => {
-    rmsnormForward({ pool, dtype: x.dtypeCode, x, weight: weight.weight, y, inverseRms, rows, columns, eps });
-  };
-  forward();
-  tape?.forgettable(y, { from: [x], run: forward });
+  rmsnormForward({ pool, dtype: x.dtypeCode, x, weight: weight.weight, y, inverseRms, rows, columns, eps });
   tape?.record([x, inverseRms], () => {
     using dy = tape.take(y);
     if (!dy) return;
