@@ -39,7 +39,7 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const cha
         coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
         multiply_chunk(tiles, from, steps, count, before, to, &finished, coming);
         if (!is_last) continue;
-        finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0};
+        finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0, 0};
         turn = turn == job->halves ? 0 : turn + 1;
       }
     }

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 6
+#define ROOKERY_ABI_VERSION 7
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -60,12 +60,14 @@ ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintpt
                                            uintptr_t scratch);
 /*
  * weight_gradient[g] (+)= sum over r in [offsets[g], offsets[g+1]) of dy[r]^T x[r]. dy [rows, out], x [rows, in] dtype;
- * weight_gradient f32 [groups, out, in]. Sums over blocks of rows in order.
+ * weight_gradient f32 [groups, out, in]. Sums over blocks of rows in order. squares f32 [1], unless 0, = the sum of the squares of
+ * all of weight_gradient as it then is.
  */
 ROOKERY_API size_t rookery_weight_gradient_scratch_bytes(int32_t dtype, size_t rows, size_t out, size_t in, size_t groups);
 ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
                                             uintptr_t weight_gradient, size_t rows, size_t out, size_t in,
-                                            size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t scratch);
+                                            size_t groups, uintptr_t offsets, int32_t accumulate, uintptr_t squares,
+                                            uintptr_t scratch);
 
 /* ---- norm.c ---- */
 /* y[r] = x[r] / rms(x[r]) * weight, rms = sqrt(mean x^2 + eps). inverse_rms f32 [rows] is kept for the way back. */

@@ -13,6 +13,7 @@ typedef struct {
   const float *sums;
   size_t row, column, left; /* what is next, and how many rows are left */
   const float *gate;        /* where these are an up projection's sums: those of its gate, whose product goes to target->gated */
+  f32_lanes *squares;       /* of f32 rows as they are stored, added up here, unless 0 */
 } finished_block;
 
 /* How the rows of a block go to memory. Blocks of whole panels, which most are, have loops of their own: see multiply_chunk. */
@@ -32,6 +33,7 @@ typedef struct {
   char *c, *gated;
   const char *addend;
   size_t row_bytes, left;
+  f32_lanes squares;
 } row_cursor;
 
 INLINE row_cursor first_row(const finished_block *block) {
@@ -57,11 +59,14 @@ INLINE __m512i gated_product(const float *gate, __m512i up) {
   return narrow32((__m512)product[0], (__m512)product[1]);
 }
 
+INLINE int is_f32_way(int way) { return way == F32_ROWS || way == F32_SUM_ROWS || way == PAST_CACHE_ROWS; }
+
 INLINE void store_next_row(row_cursor *row, int way) {
   if (way == NO_ROWS || !row->left) return;
   f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
   if (way == F32_SUM_ROWS) { low += load_f32((const float *)row->addend); high += load_f32((const float *)row->addend + LANES); }
   if (way == BF16_SUM_ROWS) { low += load_bf16((const bf16 *)row->addend); high += load_bf16((const bf16 *)row->addend + LANES); }
+  if (is_f32_way(way)) row->squares = vector_fma(high, high, vector_fma(low, low, row->squares));
   if (way == F32_ROWS || way == F32_SUM_ROWS) {
     store_f32((float *)row->c, low);
     store_f32((float *)row->c + LANES, high);
@@ -83,6 +88,20 @@ INLINE void store_next_row(row_cursor *row, int way) {
   row->left--;
 }
 
+/* Blocks with columns past the last go at once. */
+INLINE void store_edge_block(finished_block *block) {
+  store_block(block->target, block->sums, block->row, block->left, block->column);
+  if (!block->squares) return;
+  const float *c = (const float *)block->target->c + block->row * block->target->columns + block->column;
+  size_t columns = smaller(block->target->columns - block->column, PANEL);
+  for (size_t row = 0; row < block->left; row++, c += block->target->columns) {
+    for (size_t i = 0; i < columns; i += LANES) {
+      f32_lanes v = columns - i >= LANES ? load_f32(c + i) : load_f32_tail(c + i, columns - i);
+      *block->squares = vector_fma(v, v, *block->squares);
+    }
+  }
+}
+
 /* What is read after this chunk, fetched early: at each step a line of `rows` rows, `stride` apart; then `step_stride` further on. */
 typedef struct { const char *at; size_t rows, stride, step_stride; } coming_rows;
 
@@ -92,7 +111,7 @@ typedef struct { const char *at; size_t rows, stride, step_stride; } coming_rows
  * Compiled once for each `way` that rows go, and for `lower`: whether there are more than 16.
  */
 INLINE void multiply_chunk_by(const bf16 *a, const bf16 *b, size_t steps, int lower, const float *before, float *sums, row_cursor row, int way,
-                              coming_rows coming) {
+                              f32_lanes *squares, coming_rows coming) {
   if (before) {
     _tile_loadd(0, before, 128); _tile_loadd(1, before + 16, 128);
     if (lower) { _tile_loadd(2, before + 512, 128); _tile_loadd(3, before + 528, 128); }
@@ -118,12 +137,13 @@ INLINE void multiply_chunk_by(const bf16 *a, const bf16 *b, size_t steps, int lo
     for (size_t r = 0; r < coming.rows; r++) _mm_prefetch(coming.at + r * coming.stride + step * coming.step_stride, _MM_HINT_T1);
   }
   if (way != NO_ROWS) while (row.left) store_next_row(&row, way);
+  if (is_f32_way(way) && squares) *squares += row.squares;
   _tile_stored(0, sums, 128);
   _tile_stored(1, sums + 16, 128);
   if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
 }
 
-#define CHUNK_BY_WAY(way, lower) case way: multiply_chunk_by(a, b, steps, lower, before, sums, row, way, coming); break;
+#define CHUNK_BY_WAY(way, lower) case way: multiply_chunk_by(a, b, steps, lower, before, sums, row, way, squares, coming); break;
 #define CHUNK_BY_WAYS(lower)                                                                                     \
   switch (way) {                                                                                                 \
     CHUNK_BY_WAY(NO_ROWS, lower) CHUNK_BY_WAY(BF16_ROWS, lower) CHUNK_BY_WAY(BF16_SUM_ROWS, lower)               \
@@ -136,7 +156,8 @@ static void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, size_t ro
   int way = way_of(finished);
   row_cursor row = {0};
   if (way != NO_ROWS) row = first_row(finished);
-  else if (finished->left) store_block(finished->target, finished->sums, finished->row, finished->left, finished->column);
+  else if (finished->left) store_edge_block(finished);
+  f32_lanes *squares = finished->squares;
   finished->left = 0;
   if (rows > 16) CHUNK_BY_WAYS(1) else CHUNK_BY_WAYS(0)
 }
@@ -144,13 +165,13 @@ static void multiply_chunk(const bf16 *a, const bf16 *b, size_t steps, size_t ro
 /* After the last chunk. */
 static void store_rest(finished_block *finished) {
   int way = way_of(finished);
-  row_cursor row = {0};
   if (way == NO_ROWS) {
-    if (finished->left) store_block(finished->target, finished->sums, finished->row, finished->left, finished->column);
+    if (finished->left) store_edge_block(finished);
     return;
   }
-  row = first_row(finished);
+  row_cursor row = first_row(finished);
   while (row.left) store_next_row(&row, way);
+  if (finished->squares) *finished->squares += row.squares;
 }
 
 #endif

@@ -105,6 +105,21 @@ static void zero_columns(const gradient_job *job, float *gradient, size_t first,
   for (size_t row = 0; row < job->out; row++) memset(gradient + row * job->in + first, 0, (last - first) * sizeof(float));
 }
 
+/* The squares of what is there, where nothing is added. */
+static float squares_of_columns(const gradient_job *job, const float *gradient, size_t first, size_t last) {
+  size_t row = job->shares_x ? first : 0, last_row = job->shares_x ? last : job->out;
+  size_t column = job->shares_x ? 0 : first, last_column = job->shares_x ? job->in : last;
+  f32_lanes sum = splat(0);
+  for (; row < last_row; row++) {
+    for (size_t c = column; c < last_column; c += LANES) {
+      const float *from = gradient + row * job->in + c;
+      f32_lanes v = last_column - c >= LANES ? load_f32(from) : load_f32_tail(from, last_column - c);
+      sum = vector_fma(v, v, sum);
+    }
+  }
+  return vector_sum(sum);
+}
+
 /* Packs a chunk of rows of 32 own columns. */
 static void pack_chunk(const packed_side *own, size_t first, size_t last, size_t column, bf16 *tiles) {
   for (size_t row = first; row < last; row += 32, tiles += 1024) pack_rows(own, row, smaller(last - row, 32), column, tiles);
@@ -115,7 +130,7 @@ static void pack_chunk(const packed_side *own, size_t first, size_t last, size_t
  * Rows go by in spans, of which the shared side stays in the second cache while the task's own columns go by, and spans in chunks, of which
  * 32 own columns are in the first cache while the shared side goes by. Sums wait in between.
  */
-void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own) {
+float gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own) {
   _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
   _Alignas(64) float sums[2][PANEL * PANEL];
   _Alignas(64) float partial[OWN_BLOCKS_A_TASK * MOST_SHARED_BLOCKS][PANEL * PANEL];
@@ -123,8 +138,9 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
   size_t first = (size_t)job->offsets[group], last = (size_t)job->offsets[group + 1], turn = 0;
   packed_side own = own_side(job), shared = shared_side(job);
   if (first == last) {
-    if (!job->accumulate && set == 0) zero_columns(job, gradient, first_own * 32, smaller(last_own * 32, own.columns));
-    return;
+    size_t end = smaller(last_own * 32, own.columns);
+    if (!job->accumulate && set == 0) zero_columns(job, gradient, first_own * 32, end);
+    return job->accumulate && job->squares && set == 0 ? squares_of_columns(job, gradient, first_own * 32, end) : 0;
   }
   size_t blocks = ceil_div(shared.columns, 32), set_blocks = smaller(job->blocks_in_set, blocks - set), all_steps = ceil_div(last - first, 32);
   size_t span = round_up(ceil_div(SHARED_BYTES_IN_CACHE, set_blocks * 1024 * sizeof(bf16)), CHUNK_STEPS);
@@ -132,6 +148,7 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
   int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
   sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0};
   finished_block finished = {.target = &target};
+  f32_lanes squares = splat(0);
   configure_tiles(32);
   for (size_t span_step = 0; span_step < all_steps; span_step += span) {
     size_t span_end = smaller(span_step + span, all_steps);
@@ -155,7 +172,7 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
           multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, step ? kept : 0, to, &finished, coming);
           if (!is_last) continue;
           size_t shared_column = (set + i) * 32, row = job->shares_x ? column : shared_column;
-          finished = (finished_block){&target, to, row, job->shares_x ? shared_column : column, smaller(job->out - row, 32), 0};
+          finished = (finished_block){&target, to, row, job->shares_x ? shared_column : column, smaller(job->out - row, 32), 0, job->squares ? &squares : 0};
           turn ^= 1;
         }
       }
@@ -164,5 +181,6 @@ void gradient_tile_block(const gradient_job *job, size_t group, size_t set, size
   store_rest(&finished);
   _mm_sfence(); /* rows may have gone past the cache */
   _tile_release();
+  return vector_sum(squares);
 }
 #endif

@@ -17,6 +17,9 @@ export class Parameter implements Disposable {
   readonly #weightMemory: NativeMemory | undefined;
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
+  #gradientSquares: { tensor: Tensor; memory: NativeMemory } | undefined;
+  /** Whether `gradientSquares` is of the gradient as it is. */
+  hasGradientSquares = false;
   #packed: { dtype: number; memory: NativeMemory } | undefined;
 
   /**
@@ -60,6 +63,13 @@ export class Parameter implements Disposable {
     return this.#gradient.tensor;
   }
 
+  /** f32 [1]: where the kernel that makes the gradient leaves the sum of its squares. */
+  get gradientSquares(): Tensor {
+    if (this.weight.isPlanned) return this.weight;
+    this.#gradientSquares ??= Tensor.persistent("f32", [1]);
+    return this.#gradientSquares.tensor;
+  }
+
   /** Forgets the gradient; the next op overwrites it. */
   startGradient(): void {
     this.#gradientIsFresh = true;
@@ -69,6 +79,7 @@ export class Parameter implements Disposable {
   accumulateGradient(): 0 | 1 {
     const accumulate = this.#gradientIsFresh ? 0 : 1;
     this.#gradientIsFresh = false;
+    this.hasGradientSquares = false;
     return accumulate;
   }
 
@@ -80,7 +91,7 @@ export class Parameter implements Disposable {
 
   /** Closes a step: a gradient that no op has touched is zero. */
   finishGradient(): void {
-    this.gradientToAddTo();
+    if (this.#gradientIsFresh) this.gradientToAddTo();
   }
 
   /**
@@ -109,6 +120,7 @@ export class Parameter implements Disposable {
   [Symbol.dispose](): void {
     this.#weightMemory?.[Symbol.dispose]();
     this.#gradient?.memory[Symbol.dispose]();
+    this.#gradientSquares?.memory[Symbol.dispose]();
     this.forgetPacked();
   }
 }

@@ -65,20 +65,12 @@ export class AdamW implements Disposable {
 
   /** The 2-norm of all gradients together. Not finite if any gradient is not. */
   gradientNorm(execution: Execution): number {
-    using squares = execution.arena.borrow("f32", this.#states.length);
-    for (const [index, { parameter }] of this.#states.entries()) {
-      const count = parameter.gradient.elements;
-      using scratch = execution.arena.scratch(sumOfSquaresScratchBytes({ count }));
-      sumOfSquares({
-        pool: execution.pool,
-        values: parameter.gradient,
-        count,
-        result: squares.tensor.rows(index, 1),
-        accumulate: 0,
-        scratch: scratch.tensor,
-      });
+    let sum = 0;
+    for (const { parameter } of this.#states) {
+      if (!parameter.hasGradientSquares) sumGradientSquares(execution, parameter);
+      sum += parameter.gradientSquares.toFloat32Array()[0]!;
     }
-    return Math.sqrt(squares.tensor.toFloat32Array().reduce((sum, square) => sum + square, 0));
+    return Math.sqrt(sum);
   }
 
   /**
@@ -118,4 +110,13 @@ export class AdamW implements Disposable {
   [Symbol.dispose](): void {
     for (const state of this.#states) state.dispose();
   }
+}
+
+/** For a gradient that several kernels had a part in, or one that leaves no squares. */
+function sumGradientSquares(execution: Execution, parameter: Parameter): void {
+  const values = parameter.gradient;
+  const count = values.elements;
+  using scratch = execution.arena.scratch(sumOfSquaresScratchBytes({ count }));
+  const result = parameter.gradientSquares;
+  sumOfSquares({ pool: execution.pool, values, count, result, accumulate: 0, scratch: scratch.tensor });
 }

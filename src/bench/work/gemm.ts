@@ -51,7 +51,17 @@ export class GemmWorkload implements Workload {
       this.#memory = scratch;
       this.#pack = undefined;
       this.#run = () =>
-        weightGradient({ pool, dy, x, weightGradient: gradient, offsets, accumulate: 0, scratch, ...sizes });
+        weightGradient({
+          pool,
+          dy,
+          x,
+          weightGradient: gradient,
+          offsets,
+          accumulate: 0,
+          squares: null,
+          scratch,
+          ...sizes,
+        });
       [this.#left, this.#right, this.#out] = [dy, x, gradient];
     }
   }

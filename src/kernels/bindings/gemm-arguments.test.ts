@@ -85,7 +85,8 @@ describe("arguments of the products", () => {
       refuses((any) => matmulPacking({ ...arrays(any), weight: any, transpose: 0, scratch: any, ...grouped }), what);
       const sizes = { dtype: 0, rows: 2, ...weightSizes, groups: 2, offsets: memory, accumulate: 0 };
       refuses(
-        (any) => weightGradient({ pool: null, dy: any, x: any, weightGradient: any, scratch: any, ...sizes }),
+        (any) =>
+          weightGradient({ pool: null, dy: any, x: any, weightGradient: any, squares: null, scratch: any, ...sizes }),
         what,
       );
     }
@@ -95,15 +96,23 @@ describe("arguments of the products", () => {
     for (const dtype of Object.values(dtypeCodes)) {
       const sizes = { dtype, rows: 1, ...weightSizes };
       const good = (any: NativeMemory) => ({
-        ...{ pool: null, dy: any, x: any, weightGradient: any, offsets: null, accumulate: 0, scratch: any },
+        ...{
+          pool: null,
+          dy: any,
+          x: any,
+          weightGradient: any,
+          offsets: null,
+          accumulate: 0,
+          squares: null,
+          scratch: any,
+        },
         ...sizes,
       });
-      const usesScratch = weightGradientScratchBytes(sizes) > 0;
       const bad = { dtype: badCodes, rows: badCounts, groups: [0, 2], out: [0], in: [0] };
       accepts((any) => weightGradient(good(any)));
       refusesEach(weightGradient, good, bad, {
-        optional: ["pool", "offsets", ...(usesScratch ? [] : (["scratch"] as const))],
-        aligned: usesScratch ? ["scratch"] : [],
+        optional: ["pool", "offsets", "squares"],
+        aligned: ["scratch"],
       });
       refuses((any) => weightGradient({ ...good(any), out: huge, in: huge }), "a gradient that overflows");
       refuses((any) => weightGradient({ ...good(any), out: 2 ** 37 }), "more blocks than tasks have numbers");

@@ -189,9 +189,18 @@ for (const dtype of dtypes) {
           using scratch = scratchMemory(weightGradientScratchBytes(size));
           using gradient = emptyMemory(groups * shape.out * shape.in);
           const call = { pool, dy: dyMemory, x: xMemory, weightGradient: gradient, offsets, scratch, ...size };
-          weightGradient({ ...call, accumulate: 0 });
-          weightGradient({ ...call, accumulate: 1 });
-          return { bits: bytesOf(gradient), values: fromMemory(gradient, groups * shape.out * shape.in) };
+          using squares = emptyMemory(1);
+          using none = emptyMemory(groups * shape.out * shape.in);
+          weightGradient({ ...call, weightGradient: none, accumulate: 0, squares: null });
+          for (const accumulate of [0, 1]) {
+            weightGradient({ ...call, accumulate, squares });
+            const values = fromMemory(gradient, groups * shape.out * shape.in);
+            const sum = values.reduce((sum, value) => sum + value ** 2, 0);
+            assert.ok(Math.abs(fromMemory(squares, 1)[0]! / sum - 1) < 1e-5, `squares, accumulate ${accumulate}`);
+            if (!accumulate) assert.equal(bytesOf(none), bytesOf(gradient), "with and without squares");
+          }
+          const values = fromMemory(gradient, groups * shape.out * shape.in);
+          return { bits: bytesOf(gradient) + bytesOf(squares), values };
         });
         const expected = weightGradientTwin(dy, x, shape).map((value) => 2 * value);
         assertClose(results[0]!.values, expected, "f32", "gradient");

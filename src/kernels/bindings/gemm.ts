@@ -78,7 +78,10 @@ export const weightGradientScratchBytes = byteCount("rookery_weight_gradient_scr
   groups: "size",
 });
 
-/** weightGradient f32 [groups, out, in] (+)= Σ over a group's rows of dyᵀ x; dy [rows, out], x [rows, in] `dtype`. */
+/**
+ * weightGradient f32 [groups, out, in] (+)= Σ over a group's rows of dyᵀ x; dy [rows, out], x [rows, in] `dtype`.
+ * squares f32 [1], if not null, = the sum of squares of the whole gradient as it then is.
+ */
 export const weightGradient = kernel("rookery_weight_gradient", {
   pool: "memory",
   dtype: "int",
@@ -91,5 +94,6 @@ export const weightGradient = kernel("rookery_weight_gradient", {
   groups: "size",
   offsets: "memory",
   accumulate: "int",
+  squares: "memory",
   scratch: "memory",
 });

@@ -117,9 +117,11 @@ export function addWeightGradient(
     dy,
     x,
     weightGradient: weight.gradient,
+    squares: weight.gradientSquares,
     offsets,
     accumulate: weight.accumulateGradient(),
     scratch: scratch.tensor,
     ...size,
   });
+  weight.hasGradientSquares = true;
 }
