@@ -50,7 +50,8 @@ for (const { change, rows, sequenceLength } of shapes) {
         assert.ok(Math.abs(arenaBytes / seen - 1) < 0.02, `${recomputation}: ${arenaBytes} predicted, ${seen} seen`);
         assert.equal(execution.arena.heldBytes, arenaBytes, "nothing was added");
         const gradients = [...model.parameters.values()].reduce((sum, { weight }) => sum + weight.byteLength, 0);
-        assert.equal(liveMemory().bytes, bytes + gradients + 2 * 4 * 256 * (config.headDim / 2));
+        const squares = 4 * [...model.parameters.values()].filter(({ kind }) => kind === "matrix").length;
+        assert.equal(liveMemory().bytes, bytes + gradients + squares + 2 * 4 * 256 * (config.headDim / 2));
       }
     });
   }
@@ -63,7 +64,7 @@ test("hunyuan-large is predicted without making it", () => {
     predictTrainingMemory(presets["hunyuan-large"], { ...settings, recomputation }),
   );
   assert.ok(none!.stateBytes > 6e12);
-  assert.ok(block!.arenaBytes < none!.arenaBytes / 10);
+  assert.ok(block!.arenaBytes < none!.arenaBytes / 5);
   assert.equal(none!.totalBytes, none!.stateBytes + none!.arenaBytes + none!.runtimeBytes);
   assert.deepEqual(liveMemory(), before);
 });
