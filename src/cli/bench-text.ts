@@ -1,10 +1,16 @@
 /** Words that all benchmarks share: ratios, rates, and what is missing. */
+import { type ExitCode, exitCodes } from "../base/errors.ts";
 import type { DuelSummary } from "../bench/duel.ts";
 import type { Spread } from "../bench/statistics.ts";
 import type { Display } from "./progress.ts";
 import { formatBytes, shortNumber } from "./text.ts";
 
 export const benchFormat = "rookery-bench/1";
+
+/** A gate: results that depend on the threads or on the run fail it. null: they were not compared. */
+export function sameBitsExitCode({ sameBits }: { sameBits: boolean | null }): ExitCode {
+  return sameBits === false ? exitCodes.gateFailed : exitCodes.done;
+}
 
 /** "4.21× (4.05–4.36)". */
 export function ratioText(ratio: Spread | null): string {

@@ -54,4 +54,12 @@ INLINE __m512i zip_words(__m512i even, __m512i odd) {
   return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
+/* Two rows of 32 as pairs: {x0 y0 .. x15 y15} in `low`, the other sixteen in `high`. */
+typedef struct { __m512i low, high; } row_pairs;
+INLINE row_pairs interleave(__m512i x, __m512i y) {
+  const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), second = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+  __m512i lower = _mm512_unpacklo_epi16(x, y), upper = _mm512_unpackhi_epi16(x, y);
+  return (row_pairs){_mm512_permutex2var_epi64(lower, first, upper), _mm512_permutex2var_epi64(lower, second, upper)};
+}
+
 #endif

@@ -69,15 +69,6 @@ INLINE __m512i load_words(const bf16 *p, size_t left) {
   return left >= 32 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(lanes_below32(left), p);
 }
 
-/* Two rows of 32 as pairs: {x0 y0 .. x15 y15} in `low`, the other sixteen in `high`. */
-typedef struct { __m512i low, high; } row_pairs;
-INLINE row_pairs interleave(__m512i x, __m512i y) {
-  __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4,
-                                 35, 3, 34, 2, 33, 1, 32, 0);
-  __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  return (row_pairs){_mm512_permutex2var_epi16(x, low, y), _mm512_permutex2var_epi16(x, high, y)};
-}
-
 /* Sixteen lanes of queries as B tiles [steps][16 pairs of dims][16 lanes]; `sign` is xored onto each element. */
 static inline void pack_lanes(const attention *a, const lane_tile *t, const char *from, uint32_t sign, char *to) {
   for (size_t d = 0; d < a->head_dim; d += 32, to += TILE_BYTES) {

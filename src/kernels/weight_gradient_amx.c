@@ -6,21 +6,12 @@
 #include "weight_gradient.h"
 #include "tiles.h"
 
-/* Two rows of 32 columns become pairs: columns 0-15 in *low, 16-31 in *high. */
-INLINE void pair_rows(__m512i even, __m512i odd, __m512i *low, __m512i *high) {
-  const __m512i first = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), second = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-  __m512i lower = _mm512_unpacklo_epi16(even, odd), upper = _mm512_unpackhi_epi16(even, odd);
-  *low = _mm512_permutex2var_epi64(lower, first, upper);
-  *high = _mm512_permutex2var_epi64(lower, second, upper);
-}
-
 /* 32 rows of 32 columns as B tiles: [16 pairs of rows][16 columns] twice. */
 INLINE void pack_pairs(const bf16 *from, size_t stride, bf16 *to) {
   for (size_t pair = 0; pair < 16; pair++) {
-    __m512i low, high;
-    pair_rows(_mm512_loadu_si512(from + 2 * pair * stride), _mm512_loadu_si512(from + (2 * pair + 1) * stride), &low, &high);
-    _mm512_store_si512(to + pair * 32, low);
-    _mm512_store_si512(to + 512 + pair * 32, high);
+    row_pairs pairs = interleave(_mm512_loadu_si512(from + 2 * pair * stride), _mm512_loadu_si512(from + (2 * pair + 1) * stride));
+    _mm512_store_si512(to + pair * 32, pairs.low);
+    _mm512_store_si512(to + 512 + pair * 32, pairs.high);
   }
 }
 

@@ -157,45 +157,28 @@ export class Arena implements Disposable {
     if (this.#isDisposed) {
       throw new RookeryError("DISPOSED", "an arena was asked for room after it was given back", "keep it alive longer");
     }
+    const bytes = roundUp(byteLength);
+    const offset = this.#space.take(bytes);
     const piece: Piece = {
       memory: undefined,
       byteOffset: 0,
-      byteLength: roundUp(byteLength),
-      alive: false,
-      offset: 0,
+      byteLength: bytes,
+      alive: true,
+      offset,
       own: undefined,
       holds: 0,
       outOfScope: false,
     };
-    this.#settle(piece);
+    if (this.#block && offset + bytes <= this.#block.byteLength) {
+      piece.memory = this.#block;
+      piece.byteOffset = offset;
+    } else if (!this.#isPlanned) {
+      piece.own = new NativeMemory(bytes);
+      piece.memory = piece.own;
+      this.#ownBytes += bytes;
+    }
     this.#pieces.set(piece, piece);
     return piece;
-  }
-
-  #settle(piece: Piece): void {
-    const { byteLength } = piece;
-    piece.offset = this.#space.take(byteLength);
-    piece.alive = true;
-    if (this.#isPlanned) return;
-    if (this.#block && piece.offset + byteLength <= this.#block.byteLength) {
-      piece.memory = this.#block;
-      piece.byteOffset = piece.offset;
-      return;
-    }
-    piece.own = new NativeMemory(byteLength);
-    piece.memory = piece.own;
-    piece.byteOffset = 0;
-    this.#ownBytes += byteLength;
-  }
-
-  #vacate(piece: Piece): void {
-    if (!piece.alive) return;
-    piece.alive = false;
-    this.#space.give(piece.offset, piece.byteLength);
-    if (!piece.own) return;
-    piece.own[Symbol.dispose]();
-    piece.own = undefined;
-    this.#ownBytes -= piece.byteLength;
   }
 
   #leaveScope(piece: Piece): void {
@@ -204,8 +187,14 @@ export class Arena implements Disposable {
   }
 
   #end(piece: Piece): void {
-    this.#vacate(piece);
+    if (!piece.alive) return;
+    piece.alive = false;
     this.#pieces.delete(piece);
+    this.#space.give(piece.offset, piece.byteLength);
+    if (!piece.own) return;
+    piece.own[Symbol.dispose]();
+    piece.own = undefined;
+    this.#ownBytes -= piece.byteLength;
   }
 }
 

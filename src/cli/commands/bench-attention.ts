@@ -1,4 +1,3 @@
-import { exitCodes } from "../../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../../base/events.ts";
 import { type AttentionRow, benchAttention, benchAttentionSchema } from "../../bench/attention.ts";
 import type { Measured } from "../../bench/options.ts";
@@ -8,6 +7,7 @@ import {
   growingTable,
   millisecondsText,
   ratioText,
+  sameBitsExitCode,
   shareText,
   summaryRows,
 } from "../bench-text.ts";
@@ -41,7 +41,7 @@ export const command = defineCommand({
   run: (options, context: CommandContext<RookeryEvent | Measured<AttentionRow>>) =>
     benchAttention(options, { ...context, environment: process.env }),
   describe: (result) => alignColumns(summaryRows(result)),
-  exitCode: ({ sameBits }) => (sameBits === false ? exitCodes.gateFailed : exitCodes.done),
+  exitCode: (result) => sameBitsExitCode(result),
   showEvents: (display) => {
     const print = growingTable(display, heading, columns);
     return (event: Measured<AttentionRow>) => {

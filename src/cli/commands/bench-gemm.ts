@@ -1,4 +1,3 @@
-import { exitCodes } from "../../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../../base/events.ts";
 import { type BenchGemmResult, benchGemm, benchGemmSchema, type GemmRow } from "../../bench/gemm.ts";
 import type { Measured } from "../../bench/options.ts";
@@ -8,6 +7,7 @@ import {
   growingTable,
   millisecondsText,
   ratioText,
+  sameBitsExitCode,
   shareText,
   summaryRows,
 } from "../bench-text.ts";
@@ -59,7 +59,7 @@ export const command = defineCommand({
   run: (options, context: CommandContext<RookeryEvent | Measured<GemmRow>>) =>
     benchGemm(options, { ...context, environment: process.env }),
   describe,
-  exitCode: ({ sameBits }) => (sameBits === false ? exitCodes.gateFailed : exitCodes.done),
+  exitCode: (result) => sameBitsExitCode(result),
   showEvents: (display) => {
     const print = growingTable(display, heading, columns);
     return (event: Measured<GemmRow>) => print(cells(event.row));

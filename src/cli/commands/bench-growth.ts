@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { z } from "zod";
-import { exitCodes } from "../../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../../base/events.ts";
 import { makeFolder, readTextFile, writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
@@ -22,6 +21,7 @@ import {
   flopsText,
   growingTable,
   millisecondsText,
+  sameBitsExitCode,
   shareText,
   tokensText,
 } from "../bench-text.ts";
@@ -110,7 +110,7 @@ export const command = defineCommand({
     return result;
   },
   describe,
-  exitCode: ({ sameBits }) => (sameBits === false ? exitCodes.gateFailed : exitCodes.done),
+  exitCode: (result) => sameBitsExitCode(result),
   showEvents: (display) => {
     const print = growingTable(display, heading, columns);
     return (event: Measured<Row>) => print(cells(event.row));

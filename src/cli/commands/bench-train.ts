@@ -1,4 +1,3 @@
-import { exitCodes } from "../../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../../base/events.ts";
 import type { Measured } from "../../bench/options.ts";
 import { type BenchTrainResult, benchTrain, benchTrainSchema } from "../../bench/train.ts";
@@ -10,6 +9,7 @@ import {
   millisecondsText,
   peakText,
   ratioText,
+  sameBitsExitCode,
   shareText,
   tokensText,
 } from "../bench-text.ts";
@@ -81,6 +81,6 @@ export const command = defineCommand({
   run: (options, context: CommandContext<RookeryEvent | Measured<PeerVariant>>) =>
     benchTrain(options, { ...context, environment: process.env }),
   describe,
-  exitCode: ({ sameBits }) => (sameBits === false ? exitCodes.gateFailed : exitCodes.done),
+  exitCode: (result) => sameBitsExitCode(result),
   showEvents: (display) => (event: Measured<PeerVariant>) => display.print(variantCells(event.row).join("  ")),
 });
