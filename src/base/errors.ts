@@ -29,6 +29,7 @@ export const errorCodes = {
   OUT_OF_MEMORY: "more memory is needed than there is",
   DISPOSED: "a tensor or a buffer was used after it was given back",
   NON_FINITE: "the loss or the gradient was not finite, several times in a row",
+  OVERLOADED: "an engine has as many requests waiting as it takes",
   INTERRUPTED: "stopped by Ctrl-C, after saving",
   BENCH_FAILED: "a process that takes part in a benchmark ended or reported an error, or a result was wrong",
   MISSING_DEPENDENCY: "an optional package is not installed",
