@@ -10,7 +10,8 @@ import { logits } from "../tensor/ops/linear.ts";
 import { controlText } from "../text/pattern.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { CachedAttention, KeyValueCache } from "./cache.ts";
-import { checkSamplingSettings, penalizeRepetition, type SamplingSettings, sampleToken } from "./sampler.ts";
+import { penalizeRepetition, sampleToken } from "./sampler.ts";
+import { checkSamplingSettings, type SamplingSettings } from "./sampling-settings.ts";
 
 /**
  * What generates: a model packed for the execution's compute type ("forward" is enough). Both are borrowed; the execution's
@@ -60,7 +61,7 @@ export class Generation implements Disposable {
   /** @throws RookeryError INVALID_OPTION for a setting or a prompt that cannot be used. */
   constructor(source: RunnableModel, prompt: ArrayLike<number>, options: GenerateOptions & { prefillRows?: number }) {
     const { vocabularySize, maxPositionEmbeddings } = source.model.config;
-    checkSamplingSettings(options);
+    checkSamplingSettings(options, source.tokenizer.vocabularySize);
     checkPrompt(prompt, Math.min(vocabularySize, source.tokenizer.vocabularySize), maxPositionEmbeddings);
     this.#source = source;
     this.#options = options;

@@ -9,4 +9,4 @@ export {
   type RunnableModel,
   stopTokenIds,
 } from "./generate.ts";
-export type { SamplingSettings } from "./sampler.ts";
+export type { SamplingSettings } from "./sampling-settings.ts";

@@ -2,7 +2,7 @@
  * What an engine is asked for and what it answers: plain data, so that both cross threads. Whoever serves holds an
  * `EngineHandle` and does not know whether the engine runs on its own thread or on this one.
  */
-import type { SamplingSettings } from "./sampler.ts";
+import type { SamplingSettings } from "./sampling-settings.ts";
 
 /** What the text must keep to, token by token. */
 export type Grammar =

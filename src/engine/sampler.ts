@@ -5,36 +5,10 @@
  */
 import { RookeryError } from "../base/errors.ts";
 import { hash32, type StreamKeys } from "../base/random.ts";
-
-export type SamplingSettings = {
-  /** Divides the logits; 0 takes the likeliest token always, and the settings below do not matter. */
-  temperature: number;
-  /** Only the `topK` likeliest tokens. */
-  topK?: number | undefined;
-  /** Only the likeliest tokens that together reach this probability (Holtzman et al., 2020). */
-  topP?: number | undefined;
-  /** Only tokens at least this share as likely as the likeliest (Nguyen et al., 2024). */
-  minP?: number | undefined;
-  /** Above 1: tokens that are in the text already become less likely (Keskar et al., 2019). */
-  repetitionPenalty?: number | undefined;
-};
+import type { SamplingSettings } from "./sampling-settings.ts";
 
 /** Tokens that may be drawn, and their probabilities, which sum to 1. */
 export type Candidates = { ids: Int32Array; probabilities: Float64Array };
-
-/** @throws RookeryError INVALID_OPTION, naming the setting. */
-export function checkSamplingSettings(settings: SamplingSettings): void {
-  const check = (name: keyof SamplingSettings, isGood: (value: number) => boolean, expected: string) => {
-    const value = settings[name];
-    if (value === undefined || isGood(value)) return;
-    throw new RookeryError("INVALID_OPTION", `${name} is ${value}`, `it must be ${expected}`);
-  };
-  check("temperature", (value) => value >= 0 && Number.isFinite(value), "a number of at least 0");
-  check("topK", (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1");
-  check("topP", (value) => value > 0 && value <= 1, "above 0 and at most 1");
-  check("minP", (value) => value >= 0 && value <= 1, "from 0 to 1");
-  check("repetitionPenalty", (value) => value > 0 && Number.isFinite(value), "a number above 0");
-}
 
 /**
  * The next token. `logits` f32 [vocabulary]; −∞ for tokens that must not come, none may be NaN or +∞.
