@@ -36,11 +36,11 @@ export function checkSamplingSettings(settings: SamplingSettings, vocabularySize
     if (value === undefined || isGood(value)) return;
     throw invalid(`${name} is ${value}`, `it must be ${expected}`);
   };
-  check("temperature", (value) => value >= 0 && Number.isFinite(value), "a number of at least 0");
+  check("temperature", (value) => value >= 0 && value <= 1000, "from 0 to 1000");
   check("topK", (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1");
   check("topP", (value) => value > 0 && value <= 1, "above 0 and at most 1");
   check("minP", (value) => value >= 0 && value <= 1, "from 0 to 1");
-  check("repetitionPenalty", (value) => value > 0 && Number.isFinite(value), "a number above 0");
+  check("repetitionPenalty", (value) => value >= 0.01 && value <= 100, "from 0.01 to 100");
   check("presencePenalty", (value) => value >= -2 && value <= 2, "from -2 to 2");
   check("frequencyPenalty", (value) => value >= -2 && value <= 2, "from -2 to 2");
   checkLogitBias(settings.logitBias ?? [], vocabularySize);

@@ -25,6 +25,15 @@ function row(changes: Partial<RowToSample> = {}): RowToSample {
 }
 
 describe("the rows of a step", () => {
+  it("are the same on any number of threads", () => {
+    const tokensOn = (threads: number) => {
+      using execution = new Execution({ threads, computeType: "f32" });
+      const rows = Array.from({ length: 33 }, (_, index) => row({ index, topLogprobs: index % 3 }));
+      return sampleRows(execution, logitsOf(execution, rows.length), rows, drawable);
+    };
+    assert.deepEqual(tokensOn(2), tokensOn(1));
+  });
+
   it("each have the token they would have alone", () => {
     using execution = new Execution({ threads: 2, computeType: "f32" });
     const rows = Array.from({ length: 40 }, (_, index) =>

@@ -1,13 +1,12 @@
 /** The next tokens of all sequences of a step, and their log-probabilities. */
 import { RookeryError } from "../base/errors.ts";
 import type { StreamKeys } from "../base/random.ts";
+import { noToken, sample, sampleScratchBytes } from "../kernels/bindings/sample.ts";
 import type { Execution } from "../tensor/execution.ts";
-import { logits as headLogits } from "../tensor/ops/linear.ts";
-import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { logprobsOfRows } from "./logprobs.ts";
 import type { TokenLogprobs } from "./request.ts";
-import { sampleToken } from "./sampler.ts";
 import type { SamplingSettings } from "./sampling-settings.ts";
 
 /** A bit an id, id 0 in the lowest of word 0: set where the token may come. */
@@ -29,21 +28,47 @@ export function drawableTokens(tokenizer: Tokenizer, vocabularySize: number): To
 
 /** Which tokens a text has, and how often its answer has them; it lives as long as the answer, preemption included. */
 export class TokenCounts {
-  /** Distinct ids of prompt and answer, and how often the answer has each. */
-  readonly #counts = new Map<number, number>();
+  readonly #places = new Map<number, number>();
+  #ids = new Int32Array(64);
+  #counts = new Int32Array(64);
 
   constructor(prompt: ArrayLike<number>) {
-    for (let at = 0; at < prompt.length; at++) this.#counts.set(prompt[at]!, 0);
+    for (let at = 0; at < prompt.length; at++) this.#placeOf(prompt[at]!);
   }
 
   /** Counts a token of the answer. */
   push(token: number): void {
-    this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
+    this.#counts[this.#placeOf(token)]!++;
   }
 
-  entries(): IterableIterator<[id: number, count: number]> {
-    return this.#counts.entries();
+  /** Distinct ids of prompt and answer; good until the next `push`. */
+  get ids(): Int32Array {
+    return this.#ids.subarray(0, this.#places.size);
   }
+
+  /** How often the answer has each of `ids`. */
+  get counts(): Int32Array {
+    return this.#counts.subarray(0, this.#places.size);
+  }
+
+  #placeOf(token: number): number {
+    const known = this.#places.get(token);
+    if (known !== undefined) return known;
+    const place = this.#places.size;
+    if (place === this.#ids.length) {
+      this.#ids = grown(this.#ids);
+      this.#counts = grown(this.#counts);
+    }
+    this.#ids[place] = token;
+    this.#places.set(token, place);
+    return place;
+  }
+}
+
+function grown(values: Int32Array): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(2 * values.length);
+  larger.set(values);
+  return larger;
 }
 
 export type RowToSample = {
@@ -71,93 +96,109 @@ export type SampledRow =
  * @param drawable from `drawableTokens`; no other id is ever drawn, or among the likeliest.
  */
 export function sampleRows(
-  _execution: Execution,
+  execution: Execution,
   logits: Tensor,
   rows: readonly RowToSample[],
   drawable: TokenMask,
 ): SampledRow[] {
-  return rows.map((row, at) => {
-    const raw = logits.rows(at, 1).toFloat32Array();
-    try {
-      const token = sampleToken(adjusted(raw, row, drawable), row.settings, row.keys, row.index);
-      if (row.topLogprobs === undefined) return { token };
-      return { token, logprobs: logprobsOf(raw, token, row.topLogprobs, drawable) };
-    } catch (error) {
-      if (error instanceof RookeryError && error.code === "NON_FINITE") return { error };
-      throw error;
-    }
+  if (rows.length === 0) return [];
+  const tokens = execution.arena.scope(
+    () => drawTokens(execution, logits, rows, drawable),
+    () => [],
+  );
+  const targets = tokens.map((token, at) => (rows[at]!.topLogprobs === undefined ? -1 : token));
+  const top = Math.max(0, ...rows.map(({ topLogprobs = 0 }) => topLogprobs));
+  const logprobs = logprobsOfRows(execution, logits, targets, top, drawable);
+  return rows.map(({ topLogprobs }, at): SampledRow => {
+    const token = tokens[at]!;
+    if (token < 0) return { error: notFinite(token) };
+    const told = logprobs[at];
+    return told ? { token, logprobs: { ...told, top: told.top.slice(0, topLogprobs) } } : { token };
   });
 }
 
-/** Logits of a prompt are made for this many rows at a time: they are large. */
-const promptRowsAtOnce = 64;
-
-/**
- * Log-probabilities of `targets`, the tokens that came after each row of the last hidden states [rows, hiddenSize].
- * @param top how many of the likeliest tokens are told beside it.
- * @throws RookeryError NON_FINITE for logits that are no numbers.
- */
-export function promptLogprobs(
-  execution: Execution,
-  hidden: Tensor,
-  head: Parameter,
-  targets: Int32Array,
-  top: number,
+function drawTokens(
+  { arena, pool }: Execution,
+  logits: Tensor,
+  rows: readonly RowToSample[],
   drawable: TokenMask,
-): TokenLogprobs[] {
-  const all: TokenLogprobs[] = [];
-  for (let start = 0; start < targets.length; start += promptRowsAtOnce) {
-    const count = Math.min(promptRowsAtOnce, targets.length - start);
-    execution.arena.scope(
-      () => {
-        const logits = headLogits(execution, hidden.rows(start, count), head);
-        for (let row = 0; row < count; row++) {
-          const raw = logits.rows(row, 1).toFloat32Array();
-          all.push(logprobsOf(raw, targets[start + row]!, top, drawable));
-        }
-      },
-      () => [],
-    );
+): Int32Array {
+  const vocabulary = logits.size(1);
+  const masks = [drawable, ...rows.filter(({ mask }) => mask !== undefined).map(({ mask }) => both(drawable, mask!))];
+  let masksSoFar = 0;
+  const numbers = rows.flatMap(({ settings, mask, keys: [key0, key1], index }) => [
+    Math.min(settings.topK ?? 0, vocabulary),
+    mask === undefined ? 0 : ++masksSoFar,
+    key0 | 0,
+    key1 | 0,
+    index | 0,
+  ]);
+  const settings = rows.flatMap(({ settings }) => [
+    settings.temperature,
+    settings.topP ?? 1,
+    settings.minP ?? 0,
+    settings.repetitionPenalty ?? 1,
+    settings.presencePenalty ?? 0,
+    settings.frequencyPenalty ?? 0,
+  ]);
+  const floats = (values: Float32Array): Tensor => {
+    const tensor = arena.tensor("f32", values.length);
+    tensor.setFloats(values);
+    return tensor;
+  };
+  const biases = rows.map(({ settings }) => settings.logitBias ?? []);
+  const seen = rows.filter(isPenalized).map(({ counts }) => counts);
+  const tokens = arena.tensor("i32", rows.length);
+  using scratch = arena.scratch(sampleScratchBytes({ vocabulary, threads: pool.threads }));
+  sample({
+    pool,
+    logits,
+    rows: rows.length,
+    vocabulary,
+    masks: arena.integers(joined(masks)),
+    maskCount: masks.length,
+    settings: floats(Float32Array.from(settings)),
+    numbers: arena.integers(Int32Array.from(numbers)),
+    biasOffsets: arena.integers(offsets(biases.map(({ length }) => length))),
+    biasIds: arena.integers(Int32Array.from(biases.flat(), ([id]) => id)),
+    biases: floats(Float32Array.from(biases.flat(), ([, bias]) => bias)),
+    seenOffsets: arena.integers(offsets(rows.map((row) => (isPenalized(row) ? row.counts.ids.length : 0)))),
+    seenIds: arena.integers(joined(seen.map(({ ids }) => ids))),
+    seenCounts: arena.integers(joined(seen.map(({ counts }) => counts))),
+    tokens,
+    scratch: scratch.tensor,
+  });
+  return tokens.toInt32Array();
+}
+
+function isPenalized({ settings }: RowToSample): boolean {
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = settings;
+  return repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0;
+}
+
+/** What both permit; words that `narrower` does not have permit nothing. */
+function both(wider: TokenMask, narrower: TokenMask): TokenMask {
+  return wider.map((word, at) => word & (narrower[at] ?? 0));
+}
+
+function joined(lists: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let end = 0;
+  for (const list of lists) {
+    all.set(list, end);
+    end += list.length;
   }
   return all;
 }
 
-function adjusted(raw: Float32Array, { settings, counts, mask }: RowToSample, drawable: TokenMask): Float32Array {
-  const logits = raw.slice();
-  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, logitBias = [] } = settings;
-  for (const [id, bias] of logitBias) logits[id]! += bias;
-  for (const [id, count] of counts.entries()) {
-    let logit = logits[id]!;
-    logit = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-    if (count > 0) logit -= presencePenalty + frequencyPenalty * count;
-    logits[id] = logit;
-  }
-  for (let id = 0; id < logits.length; id++) {
-    const isPermitted = isSet(drawable, id) && (mask === undefined || isSet(mask, id));
-    if (!isPermitted) logits[id] = Number.NEGATIVE_INFINITY;
-  }
-  return logits;
+/** Where each of the lists begins when they follow one another, and where the last ends. */
+function offsets(lengths: readonly number[]): Int32Array {
+  const all = new Int32Array(lengths.length + 1);
+  for (const [at, length] of lengths.entries()) all[at + 1] = all[at]! + length;
+  return all;
 }
 
-function isSet(mask: TokenMask, id: number): boolean {
-  return ((mask[id >>> 5] ?? 0) & (1 << (id & 31))) !== 0;
-}
-
-function logprobsOf(logits: Float32Array, token: number, top: number, drawable: TokenMask): TokenLogprobs {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) largest = Math.max(largest, logit);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
-  const logSum = largest + Math.log(sum);
-  if (!Number.isFinite(logSum)) {
-    throw new RookeryError(
-      "NON_FINITE",
-      "the model's logits are not finite",
-      "its weights are damaged: take another model",
-    );
-  }
-  const ids = Array.from(logits.keys()).filter((id) => isSet(drawable, id));
-  ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
-  const likeliest = ids.slice(0, top).map((id) => ({ token: id, logprob: logits[id]! - logSum }));
-  return { token, logprob: logits[token]! - logSum, top: likeliest };
+function notFinite(token: number): RookeryError {
+  const what = token === noToken.empty ? "permit no token" : "are not finite";
+  return new RookeryError("NON_FINITE", `the model's logits ${what}`, "its weights are damaged: take another model");
 }

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 7
+#define ROOKERY_ABI_VERSION 8
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
@@ -196,6 +196,33 @@ ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr
                                           uintptr_t dlogits, size_t rows, size_t vocabulary, float scale);
 /* sum f32 [1] = sum of values f32 [count], by fixed blocks. */
 ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum);
+
+/* ---- sample.c ---- */
+/*
+ * A token for each row of logits f32 [rows, vocabulary]: bias, then repetition, presence and frequency penalty, then the mask,
+ * temperature, top-k, top-p and min-p, then a draw.
+ * masks: uint32 [mask_count, ceil(vocabulary / 32)], a bit an id, id 0 in the lowest of word 0, set where the token may come.
+ * settings f32 [rows, 6]: temperature (0: the likeliest, of equals the first), top-p (1: off), min-p (0: off), repetition
+ * penalty (1: off), presence and frequency penalty (0: off).
+ * numbers int32 [rows, 5]: top-k (0: off), which mask, both keys of the row's random stream, the token's place in the stream.
+ * The lists of a row are from offsets[r] to offsets[r + 1] (int32 [rows + 1]): bias_ids and biases (f32) are added to logits;
+ * seen_ids are the distinct tokens of the text, seen_counts (int32) how often its answer has them.
+ * tokens int32 [rows]; of a row that nothing can be drawn from -1 (a logit is NaN or +inf), -2 (none is permitted).
+ */
+ROOKERY_API size_t rookery_sample_scratch_bytes(size_t vocabulary, int32_t threads);
+ROOKERY_API int32_t rookery_sample(uintptr_t pool, uintptr_t logits, size_t rows, size_t vocabulary, uintptr_t masks,
+                                   size_t mask_count, uintptr_t settings, uintptr_t numbers, uintptr_t bias_offsets,
+                                   uintptr_t bias_ids, uintptr_t biases, uintptr_t seen_offsets, uintptr_t seen_ids,
+                                   uintptr_t seen_counts, uintptr_t tokens, uintptr_t scratch);
+/*
+ * logprobs[r] = logits[r, target] - log_sum_exp, and the `top` ids that `mask` (one mask) permits with the largest logits, the
+ * largest first, of equals the smaller id (-1 and 0 where there are no more): top_ids int32 and top_logprobs f32 [rows, top].
+ * targets int32 [rows]; of a row with -1 nothing is written. logprobs[r] is NaN, and top_ids -1, if a logit is NaN or +inf.
+ * Scratch as for rookery_sample.
+ */
+ROOKERY_API int32_t rookery_token_logprobs(uintptr_t pool, uintptr_t logits, size_t rows, size_t vocabulary, uintptr_t mask,
+                                           uintptr_t targets, size_t top, uintptr_t logprobs, uintptr_t top_ids,
+                                           uintptr_t top_logprobs, uintptr_t scratch);
 
 /* ---- optim.c ---- */
 /* result f32 [1] (+)= sum of squares of values f32 [count], by fixed blocks, in order. */
