@@ -27,7 +27,10 @@ const exportedNames: Record<string, string[]> = {
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
   ],
   "./train": ["train", "trainOptionsSchema"],
-  "./engine": ["Execution", "Generation", "generate", "stopTokenIds"],
+  "./engine": [
+    ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
+    ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
+  ],
   "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
 };
 

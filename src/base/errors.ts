@@ -30,6 +30,7 @@ export const errorCodes = {
   DISPOSED: "a tensor or a buffer was used after it was given back",
   NON_FINITE: "the loss or the gradient was not finite, several times in a row",
   OVERLOADED: "an engine has as many requests waiting as it takes",
+  ENGINE_STOPPED: "an engine was asked for something after it was closed, or its thread has ended by a fault",
   INTERRUPTED: "stopped by Ctrl-C, after saving",
   BENCH_FAILED: "a process that takes part in a benchmark ended or reported an error, or a result was wrong",
   MISSING_DEPENDENCY: "an optional package is not installed",
@@ -42,6 +43,7 @@ const exitCodeOf: Partial<Record<ErrorCode, ExitCode>> = {
   INTERRUPTED: exitCodes.interrupted,
   KERNEL_FAILED: exitCodes.ourFault,
   DISPOSED: exitCodes.ourFault,
+  ENGINE_STOPPED: exitCodes.ourFault,
 };
 
 /**

@@ -3,10 +3,9 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import { tinyConfig, tinyModel, tinyTokenizer } from "../../test/tiny-model.ts";
+import { tinyModel, tinyTokenizer } from "../../test/tiny-model.ts";
 import { RookeryError } from "../base/errors.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
-import { account } from "../model/accounting.ts";
 import { PackedAttention } from "../model/attention.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { dropless } from "../model/router.ts";
@@ -15,7 +14,6 @@ import { Execution } from "../tensor/execution.ts";
 import { logits } from "../tensor/ops/linear.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
-import { KeyValueCache } from "./cache.ts";
 import { type GenerateOptions, Generation, generate, stopTokenIds } from "./generate.ts";
 
 const tokenizer = tinyTokenizer();
@@ -110,39 +108,6 @@ for (const computeType of ["f32", "bf16"] as const) {
   }
 }
 
-describe("the cache", () => {
-  it("holds the bytes a token that the accounting says", () => {
-    for (const changes of [{}, { claShareFactor: 1 }, { claShareFactor: 3, numKeyValueHeads: 4 }]) {
-      using one = opened("bf16", changes);
-      using cache = new KeyValueCache(one.execution, one.model.config);
-      assert.equal(cache.heldBytes, 0);
-      cache.reserve(100);
-      assert.equal(cache.heldBytes, cache.capacity * account(one.model.config).kvCache.bytesPerToken);
-    }
-  });
-
-  it("doubles up to the model's longest sequence, and no further", () => {
-    using one = opened("f32");
-    using cache = new KeyValueCache(one.execution, one.model.config);
-    const capacities: number[] = [];
-    for (let length = 0; length < tinyConfig.maxPositionEmbeddings; length += 20) {
-      cache.reserve(20);
-      cache.advance(20);
-      if (capacities.at(-1) !== cache.capacity) capacities.push(cache.capacity);
-    }
-    assert.deepEqual(capacities, [256, 512, 700]);
-    assert.equal(thrownBy(() => cache.reserve(1)).code, "INVALID_OPTION");
-  });
-
-  it("keeps what it holds when it grows", () => {
-    using one = opened("bf16");
-    using generation = new Generation(one, promptOf(250), options({ maxTokens: 10 }));
-    const { answer, logits: cached } = finish(generation);
-    const expected = uncached(one.execution, one.model, [...promptOf(250), ...answer]);
-    assert.deepEqual(cached.at(-1), expected[258]);
-  });
-});
-
 describe("an answer", () => {
   it("is the same for the same seed, and another for another seed or sample", () => {
     using one = opened("bf16");
@@ -192,7 +157,7 @@ describe("an answer", () => {
     using one = opened("f32", { maxPositionEmbeddings: 32 });
     using generation = new Generation(one, promptOf(30), options());
     assert.equal(finish(generation).answer.length, 2);
-    assert.deepEqual(generation.step(), { type: "finished", reason: "length" });
+    assert.deepEqual(generation.step(), { type: "finished", reason: "length", text: "" });
   });
 
   it("repeats itself less under a penalty", () => {

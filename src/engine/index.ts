@@ -1,12 +1,36 @@
-/** Text from a model: `loadModel` of "rookery/interop" gives one, `generate` lets it write. */
+/**
+ * Text from a model. `startEngine` serves a model directory from a thread of its own, many requests at once; `LocalEngine` does
+ * on this thread, with a model that `loadModel` of "rookery/interop" gives; `generate` writes one text.
+ */
 export { Execution } from "../tensor/execution.ts";
+export { Engine, type EngineOutput, type RunnableModel } from "./engine.ts";
 export {
   type FinishReason,
   type GeneratedPiece,
   type GenerateOptions,
   Generation,
+  type GenerationStep,
   generate,
-  type RunnableModel,
   stopTokenIds,
 } from "./generate.ts";
+export { LocalEngine } from "./local-engine.ts";
+export {
+  type EngineOptions,
+  type EngineOptionsInput,
+  type EngineSettings,
+  engineOptionsSchema,
+  settleOptions,
+} from "./options.ts";
+export type {
+  EngineEvent,
+  EngineHandle,
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  Grammar,
+  KeyValueCacheType,
+  TokenLogprobs,
+} from "./request.ts";
 export type { SamplingSettings } from "./sampling-settings.ts";
+export type { StartedEngine } from "./worker-engine.ts";
+export { startEngine } from "./worker-engine.ts";

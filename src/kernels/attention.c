@@ -20,7 +20,19 @@ static int arguments_are_bad(int32_t dtype, const attention *a, size_t query_row
     attention_sequence s = a->sequences[i];
     if (s.query_row < 0 || s.queries < 0 || s.key_row < 0 || s.keys < s.queries) return 1;
     if ((uint64_t)s.query_row + (uint64_t)s.queries > query_rows) return 1;
-    if ((uint64_t)s.key_row + (uint64_t)s.keys > key_rows) return 1;
+    if (!a->pages && (uint64_t)s.key_row + (uint64_t)s.keys > key_rows) return 1;
+  }
+  return 0;
+}
+
+/* Whether a sequence has fewer entries than blocks of keys, or one that leads out of the cache. */
+static int pages_are_bad(const attention *a, size_t page_count, size_t key_rows) {
+  for (size_t i = 0; i < a->count; i++) {
+    size_t first = (size_t)a->sequences[i].key_row, end = first + ceil_div((size_t)a->sequences[i].keys, KEY_BLOCK);
+    if (end > page_count) return 1;
+    for (size_t entry = first; entry < end; entry++) {
+      if (a->pages[entry] < 0 || (size_t)a->pages[entry] >= key_rows / KEY_BLOCK) return 1;
+    }
   }
   return 0;
 }
@@ -43,26 +55,45 @@ ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t
   return table_bytes(count) + threads_of(threads) * round_up(way_of(dtype, head_dim).forward_bytes, 64);
 }
 
+static int32_t attend(uintptr_t pool, int32_t dtype, attention *a, uintptr_t scratch) {
+  attention_way way = way_of(dtype, a->head_dim);
+  a->group = a->heads / a->kv_heads;
+  lay_out_scratch(a, scratch, 1, way.forward_bytes, rookery_pool_threads(pool));
+  size_t tasks = 0;
+  for (size_t i = 0; i < a->count; i++) {
+    a->first_task[i] = (int32_t)tasks;
+    tasks += ceil_div((size_t)a->sequences[i].queries * a->group, way.task_rows);
+    if (tasks * a->kv_heads > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  }
+  rookery_parallel(pool, (int32_t)(tasks * a->kv_heads), way.forward, a);
+  return ROOKERY_OK;
+}
+
 ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
                                               uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                               size_t head_dim, float scale, uintptr_t scratch) {
-  attention a = {.is_bf16 = dtype == ROOKERY_BF16, .q = (const char *)q, .k = (const char *)k, .v = (const char *)v,
-                 .out = (char *)out, .log_sum_exp = (float *)log_sum_exp,
+  attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = dtype, .q = (const char *)q, .k = (const char *)k,
+                 .v = (const char *)v, .out = (char *)out, .log_sum_exp = (float *)log_sum_exp,
                  .sequences = (const attention_sequence *)sequences, .count = count, .heads = heads,
-                 .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale};
+                 .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .value_scale = 1};
   if (!is_aligned(scratch) || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
-  attention_way way = way_of(dtype, head_dim);
-  a.group = heads / kv_heads;
-  lay_out_scratch(&a, scratch, 1, way.forward_bytes, rookery_pool_threads(pool));
-  size_t tasks = 0;
-  for (size_t i = 0; i < count; i++) {
-    a.first_task[i] = (int32_t)tasks;
-    tasks += ceil_div((size_t)a.sequences[i].queries * a.group, way.task_rows);
-    if (tasks * kv_heads > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
-  }
-  rookery_parallel(pool, (int32_t)(tasks * kv_heads), way.forward, &a);
-  return ROOKERY_OK;
+  return attend(pool, dtype, &a, scratch);
+}
+
+ROOKERY_API int32_t rookery_attention_paged(uintptr_t pool, int32_t dtype, uintptr_t q, int32_t cache_dtype, uintptr_t k,
+                                            uintptr_t v, uintptr_t pages, size_t page_count, uintptr_t sequences,
+                                            size_t count, uintptr_t out, size_t query_rows, size_t key_rows, size_t heads,
+                                            size_t kv_heads, size_t head_dim, float scale, float value_scale,
+                                            uintptr_t scratch) {
+  attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = cache_dtype, .q = (const char *)q, .k = (const char *)k,
+                 .v = (const char *)v, .out = (char *)out, .sequences = (const attention_sequence *)sequences,
+                 .pages = (const int32_t *)pages, .count = count, .heads = heads, .kv_heads = kv_heads,
+                 .head_dim = head_dim, .scale = scale, .value_scale = value_scale};
+  if (!is_aligned(scratch) || !pages || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  if ((cache_dtype != dtype && cache_dtype != ROOKERY_FP8) || value_scale != value_scale) return ROOKERY_BAD_ARGUMENT;
+  if (pages_are_bad(&a, page_count, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  return attend(pool, dtype, &a, scratch);
 }
 
 ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads,
@@ -81,7 +112,7 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                                                size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                                size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
                                                uintptr_t scratch) {
-  attention a = {.is_bf16 = dtype == ROOKERY_BF16, .accumulate = accumulate, .accumulate_kv = accumulate_kv,
+  attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = dtype, .accumulate = accumulate, .accumulate_kv = accumulate_kv,
                  .q = (const char *)q, .k = (const char *)k, .v = (const char *)v, .dout = (const char *)dout,
                  .out = (char *)out, .dq = (char *)dq, .dk = (char *)dk, .dv = (char *)dv,
                  .log_sum_exp = (float *)log_sum_exp, .sequences = (const attention_sequence *)sequences,

@@ -22,12 +22,14 @@ typedef struct { int32_t query_row, queries, key_row, keys; } attention_sequence
 
 typedef struct {
   int is_bf16, accumulate, accumulate_kv;
+  int key_type;          /* of k and v: ROOKERY_F32, ROOKERY_BF16, or ROOKERY_FP8 forward */
   const char *q, *k, *v, *dout;
   char *out, *dq, *dk, *dv;
   float *log_sum_exp;
   const attention_sequence *sequences;
+  const int32_t *pages;  /* 0, or where blocks of keys lie: then key_row counts the entries before a sequence's own */
   size_t count, heads, kv_heads, group, head_dim;
-  float scale;
+  float scale, value_scale;
   int32_t *first_task;  /* [count] tasks of one KV head before a sequence; on the way back: pieces of this step */
   int32_t *first_key;   /* [count] backward: padded keys before a sequence */
   int32_t *first_tile;  /* [count] backward: tiles of dq of one KV head before a sequence */
@@ -48,7 +50,9 @@ typedef struct {
 
 /* Number of the head vector of a key, counted through [key rows, kv_heads]. */
 static inline size_t key_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t key) {
-  return ((size_t)s->key_row + key) * a->kv_heads + kv_head;
+  size_t row = (size_t)s->key_row + key;
+  if (a->pages) row = (size_t)a->pages[(size_t)s->key_row + key / KEY_BLOCK] * KEY_BLOCK + key % KEY_BLOCK;
+  return row * a->kv_heads + kv_head;
 }
 
 /* The rows from `row` on, and before `end`, of a sequence and KV head. */

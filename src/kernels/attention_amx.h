@@ -11,6 +11,7 @@
 
 #include "amx.h"
 #include "attention.h"
+#include "fp8.h"
 
 #define TILE_BYTES 1024
 #define TILE_PAIRS 32 /* elements that one step of a product sums over */
@@ -86,21 +87,43 @@ static inline void pack_lanes(const attention *a, const lane_tile *t, const char
   }
 }
 
+/* Rows of one KV head, `stride` elements apart. */
+typedef struct { const bf16 *at; size_t stride; } key_rows;
+
+INLINE key_rows rows_from(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, const char *from) {
+  return (key_rows){(const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim, a->kv_heads * a->head_dim};
+}
+
+/* Where a block of keys can be read as bf16: as it lies, or, of 8-bit ones, a copy [64][steps * 32] with zeros behind each row. */
+INLINE key_rows block_rows(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, size_t there,
+                           const char *from, char *copy) {
+  if (a->key_type != ROOKERY_FP8) return rows_from(a, s, kv_head, first, from);
+  const uint8_t *at = (const uint8_t *)from + key_vector(a, s, kv_head, first) * a->head_dim;
+  size_t stride = steps_of(a->head_dim) * 32;
+  for (size_t j = 0; j < there; j++, at += a->kv_heads * a->head_dim) {
+    for (size_t d = 0; d < a->head_dim; d += 32) {
+      __m256i x = _mm256_maskz_loadu_epi8(lanes_below32(smaller(32, a->head_dim - d)), at + d);
+      _mm512_storeu_si512((bf16 *)copy + j * stride + d, fp8_to_bf16(x));
+    }
+  }
+  return (key_rows){(const bf16 *)copy, stride};
+}
+
 /*
  * Up to 32 keys (of K or V) transposed to A tiles, the one of dims 16 i .. 16 i + 15 at to + i * tile; zeros behind the n-th.
  * Answers whether something is not finite.
  */
-static inline int pack_transposed(const attention *a, const bf16 *from, size_t n, char *to, size_t tile) {
-  size_t dim_tiles = dim_tiles_of(a->head_dim), stride = a->kv_heads * a->head_dim;
+static inline int pack_transposed(size_t head_dim, key_rows rows, size_t n, char *to, size_t tile) {
+  size_t dim_tiles = dim_tiles_of(head_dim);
   __m512i exponent = _mm512_set1_epi16(0x7f80);
   __mmask32 seen = 0;
-  for (size_t d = 0; d < a->head_dim; d += 32) {
+  for (size_t d = 0; d < head_dim; d += 32) {
     f32_lanes low[LANES], high[LANES];
     for (size_t pair = 0; pair < LANES; pair++) {
       __m512i x[2];
       for (size_t i = 0; i < 2; i++) {
         x[i] = _mm512_setzero_si512();
-        if (2 * pair + i < n) x[i] = load_words(from + (2 * pair + i) * stride + d, a->head_dim - d);
+        if (2 * pair + i < n) x[i] = load_words(rows.at + (2 * pair + i) * rows.stride + d, head_dim - d);
         seen |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x[i], exponent), exponent);
       }
       row_pairs pairs = interleave(x[0], x[1]);
@@ -118,15 +141,17 @@ static inline int pack_transposed(const attention *a, const bf16 *from, size_t n
   return seen != 0;
 }
 
-/* A tiles of the keys from `first` on: as they lie, or, where a tile would reach past a row or the sequence, a copy. */
-static inline a_tiles key_tiles(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, size_t there,
-                         const char *from, char *copy) {
-  const bf16 *keys = (const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim;
-  size_t stride = a->kv_heads * a->head_dim, padded = round_up(there, 16), copy_stride = steps_of(a->head_dim) * 32;
-  if (a->head_dim % 32 == 0 && first + padded <= (size_t)s->keys) return (a_tiles){keys, 16 * stride * 2, 64, stride * 2};
+/*
+ * A tiles of `there` keys: as they lie, if rows fill steps and there are `readable` of them, at least the tiles' own; else a
+ * copy [64][steps * 32]. What follows the last key may be anything: it makes scores that nobody looks at.
+ */
+static inline a_tiles key_tiles(size_t head_dim, key_rows rows, size_t there, size_t readable, char *copy) {
+  size_t padded = round_up(there, 16), copy_stride = steps_of(head_dim) * 32;
+  int fills_steps = head_dim % 32 == 0 || (const char *)rows.at == copy;
+  if (fills_steps && padded <= readable) return (a_tiles){rows.at, 16 * rows.stride * 2, 64, rows.stride * 2};
   for (size_t j = 0; j < padded; j++) {
-    for (size_t d = 0; d < a->head_dim; d += 32) {
-      __m512i x = j < there ? load_words(keys + j * stride + d, a->head_dim - d) : _mm512_setzero_si512();
+    for (size_t d = 0; d < head_dim; d += 32) {
+      __m512i x = j < there ? load_words(rows.at + j * rows.stride + d, head_dim - d) : _mm512_setzero_si512();
       _mm512_storeu_si512((bf16 *)copy + j * copy_stride + d, x);
     }
   }

@@ -160,8 +160,9 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
   size_t key_end = smaller(piece->key_end, (size_t)tiles[count - 1].most_position + 1);
   for (size_t first = piece->first_key; first < key_end; first += KEY_BLOCK) {
     size_t there = smaller(KEY_BLOCK, key_end - first), padded = round_up(there, 16);
-    a_tiles keys = key_tiles(a, s, kv_head, first, there, a->k, room->keys);
-    a_tiles values = key_tiles(a, s, kv_head, first, there, a->v, room->values);
+    size_t readable = (size_t)s->keys - first;
+    a_tiles keys = key_tiles(a->head_dim, rows_from(a, s, kv_head, first, a->k), there, readable, room->keys);
+    a_tiles values = key_tiles(a->head_dim, rows_from(a, s, kv_head, first, a->v), there, readable, room->values);
     size_t i = 0;
     while (!keys_seen(&tiles[i], first)) i++;
     size_t first_step = i / 2;
@@ -211,9 +212,9 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
     memset(sums.dk + at, 0, bytes);
     memset(sums.dv + at, 0, bytes);
     for (size_t key = piece.first_key; key < piece.key_end; key += 32) {
-      const bf16 *from = (const bf16 *)a->k + key_vector(a, s, piece.kv_head, key) * a->head_dim;
       char *to = sums.transposed + key / 32 * dim_tiles * TILE_BYTES;
-      pack_transposed(a, from, smaller(32, piece.key_end - key), to, TILE_BYTES);
+      key_rows rows = rows_from(a, s, piece.kv_head, key, a->k);
+      pack_transposed(a->head_dim, rows, smaller(32, piece.key_end - key), to, TILE_BYTES);
     }
   }
   configure_tiles(32);

@@ -17,6 +17,7 @@ typedef struct {
   char *p;        /* [2] B tiles */
   char *values;   /* [dim tiles][2] A tiles */
   char *keys;     /* [64][steps * 32] bf16 */
+  char *wide;     /* the same, of 8-bit values */
 } forward_room;
 
 /* Gives each field its place from `start` on; answers the bytes of all. */
@@ -31,6 +32,7 @@ static size_t lay_out_forward(size_t head_dim, uintptr_t start, forward_room *ro
   ROOM(p, 2 * TILE_BYTES);
   ROOM(values, dim_tiles * 2 * TILE_BYTES);
   ROOM(keys, KEY_BLOCK * steps * 64);
+  ROOM(wide, KEY_BLOCK * steps * 64);
   return used;
 }
 
@@ -88,14 +90,15 @@ INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32
   }
 }
 
-static int pack_values(const attention *a, const bf16 *from, size_t n, char *to) {
-  int special = pack_transposed(a, from, smaller(n, 32), to, 2 * TILE_BYTES);
-  if (n > 32) special |= pack_transposed(a, from + 32 * a->kv_heads * a->head_dim, n - 32, to + TILE_BYTES, 2 * TILE_BYTES);
-  return special;
+static int pack_values(size_t head_dim, key_rows values, size_t n, char *to) {
+  int special = pack_transposed(head_dim, values, smaller(n, 32), to, 2 * TILE_BYTES);
+  if (n <= 32) return special;
+  key_rows rest = {values.at + 32 * values.stride, values.stride};
+  return special | pack_transposed(head_dim, rest, n - 32, to + TILE_BYTES, 2 * TILE_BYTES);
 }
 
 /* Where values are not finite: 0 times them is NaN, so each lane's sum is taken over only the keys that it sees. */
-static void add_values_by_lane(const attention *a, const forward_room *room, const bf16 *from, size_t first, size_t there,
+static void add_values_by_lane(const attention *a, const forward_room *room, key_rows values, size_t first, size_t there,
                                const lane_tile *t, f32_lanes scale, float *out) {
   size_t n = keys_seen(t, first);
   for (int32_t position = t->least_position; position <= t->most_position; position++) {
@@ -103,10 +106,10 @@ static void add_values_by_lane(const attention *a, const forward_room *room, con
     size_t seen = smaller(n, (size_t)position + 1 - first);
     i32_lanes only = (i32_lanes)(t->position == (i32_lanes){0} + position);
     memset(room->values, 0, dim_tiles_of(a->head_dim) * 2 * TILE_BYTES);
-    pack_values(a, from, seen, room->values);
+    pack_values(a->head_dim, values, seen, room->values);
     add_values(room, dim_tiles_of(a->head_dim), n, scale, out, &only);
   }
-  pack_values(a, from, there, room->values);
+  pack_values(a->head_dim, values, there, room->values);
 }
 
 const size_t attention_amx_task_rows = FORWARD_TILES * LANES;
@@ -137,9 +140,10 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
     size_t there = smaller(KEY_BLOCK, key_end - first);
-    a_tiles keys = key_tiles(a, s, kv_head, first, there, a->k, room.keys);
-    const bf16 *values = (const bf16 *)a->v + key_vector(a, s, kv_head, first) * a->head_dim;
-    int special = pack_values(a, values, there, room.values);
+    size_t readable = a->pages ? KEY_BLOCK : (size_t)s->keys - first;
+    a_tiles keys = key_tiles(a->head_dim, block_rows(a, s, kv_head, first, there, a->k, room.keys), there, readable, room.keys);
+    key_rows values = block_rows(a, s, kv_head, first, there, a->v, room.wide);
+    int special = pack_values(a->head_dim, values, there, room.values);
     size_t i = 0;
     while (!keys_seen(&tiles[i], first)) i++;
     for (size_t ahead = i; i < count; i++) {
@@ -163,7 +167,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   _tile_release();
   for (size_t i = 0; i < count; i++) {
     f32_lanes total = load_f32(room.sum + i * LANES);
-    store_lanes(a, &tiles[i], room.out + i * tile_floats, splat(1) / total, a->out, 0, 1);
+    store_lanes(a, &tiles[i], room.out + i * tile_floats, splat(a->value_scale) / total, a->out, 0, 1);
     store_log_sum_exp(a, &tiles[i], load_f32(room.maximum + i * LANES), total);
   }
 }

@@ -4,6 +4,7 @@
  * FlashAttention-2 (Dao 2023, arXiv 2307.08691).
  */
 #include "attention.h"
+#include "fp8.h"
 
 #define TILES (128 / LANES) /* lane tiles that share a copy of a block of keys */
 #define TASK_ROWS (TILES * LANES)
@@ -64,12 +65,15 @@ INLINE void add_lanes(const float *weights, size_t n, const float *rows, size_t 
 /* ---- moving rows in and out ---- */
 
 /* Copies keys [n][head_dim] to f32 [64][stride], zeros behind; answers whether something is not finite. */
-INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t n, float *to, size_t stride, int is_bf16) {
+INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t n, float *to, size_t stride, int key_type) {
   i32_lanes seen = {0};
+  size_t key_bytes = a->head_dim * (key_type == ROOKERY_F32 ? 4 : key_type == ROOKERY_BF16 ? 2 : 1);
   for (size_t j = 0; j < KEY_BLOCK; j++) {
-    const void *key = from + (vector + j * a->kv_heads) * a->head_dim * (is_bf16 ? 2 : 4);
+    const char *key = from + (vector + j * a->kv_heads) * key_bytes;
     for (size_t d = 0; d < stride; d += LANES) {
-      f32_lanes x = j < n ? load_some(key, d, a->head_dim - d, is_bf16) : splat(0);
+      f32_lanes x = splat(0);
+      if (j < n && key_type == ROOKERY_FP8) x = load_fp8_some((const uint8_t *)key + d, a->head_dim - d);
+      else if (j < n) x = load_some(key, d, a->head_dim - d, key_type == ROOKERY_BF16);
       seen |= (i32_lanes)(((u32_lanes)x & 0x7f800000u) == 0x7f800000u);
       store_f32(to + j * stride + d, x);
     }
@@ -129,7 +133,7 @@ INLINE f32_lanes online_softmax(float *scores, size_t n, const lane_tile *t, siz
   return scale;
 }
 
-INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf16) {
+INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf16, int key_type) {
   size_t kv_head = (size_t)task % a->kv_heads;
   int32_t block = task / (int32_t)a->kv_heads;
   size_t number = sequence_of_task(a->first_task, a->count, block);
@@ -154,8 +158,8 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
     size_t vector = key_vector(a, s, kv_head, first), there = smaller(KEY_BLOCK, key_end - first);
-    copy_keys(a, a->k, vector, there, keys, stride, is_bf16);
-    int guarded = copy_keys(a, a->v, vector, there, values, stride, is_bf16);
+    copy_keys(a, a->k, vector, there, keys, stride, key_type);
+    int guarded = copy_keys(a, a->v, vector, there, values, stride, key_type);
     for (size_t i = 0; i < count; i++) {
       size_t n = keys_seen(&tiles[i], first);
       if (!n) continue;
@@ -167,14 +171,17 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
   }
   for (size_t i = 0; i < count; i++) {
     f32_lanes total = load_f32(sum + i * LANES);
-    store_lanes(a, &tiles[i], out + i * tile_floats, splat(1) / total, a->out, 0, is_bf16);
+    store_lanes(a, &tiles[i], out + i * tile_floats, splat(a->value_scale) / total, a->out, 0, is_bf16);
     store_log_sum_exp(a, &tiles[i], load_f32(maximum + i * LANES), total);
   }
 }
 
 static void forward_task(void *context, int32_t task, int32_t thread) {
   const attention *a = context;
-  if (a->is_bf16) forward(a, task, thread, 1); else forward(a, task, thread, 0);
+  if (a->key_type == ROOKERY_FP8) {
+    if (a->is_bf16) forward(a, task, thread, 1, ROOKERY_FP8); else forward(a, task, thread, 0, ROOKERY_FP8);
+  } else if (a->is_bf16) forward(a, task, thread, 1, ROOKERY_BF16);
+  else forward(a, task, thread, 0, ROOKERY_F32);
 }
 
 /* ---- backward ---- */

@@ -20,7 +20,8 @@
 #define ROOKERY_ABI_VERSION 8
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
-enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1 };
+/* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
+enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1, ROOKERY_FP8 = 2 };
 
 /* ---- threads.c ---- */
 ROOKERY_API int32_t rookery_abi_version(void);
@@ -112,6 +113,17 @@ ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uin
                                               uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                               size_t head_dim, float scale, uintptr_t scratch);
+/*
+ * The same from a cache that lies in pages of ROOKERY_KEY_BLOCK rows: `pages` int32 [page_count], and a sequence's key row is
+ * where its own entries begin among them, one for each block of its keys. Page p holds the rows from p * ROOKERY_KEY_BLOCK on.
+ * cache_dtype is dtype, with the bits of the contiguous call, or ROOKERY_FP8; out is multiplied by value_scale. The scratch
+ * is that of rookery_attention_forward.
+ */
+ROOKERY_API int32_t rookery_attention_paged(uintptr_t pool, int32_t dtype, uintptr_t q, int32_t cache_dtype, uintptr_t k,
+                                            uintptr_t v, uintptr_t pages, size_t page_count, uintptr_t sequences,
+                                            size_t count, uintptr_t out, size_t query_rows, size_t key_rows, size_t heads,
+                                            size_t kv_heads, size_t head_dim, float scale, float value_scale,
+                                            uintptr_t scratch);
 /* dq (+)= if accumulate; dk and dv are added to if accumulate_kv (layers of a CLA group share them). */
 ROOKERY_API size_t rookery_attention_backward_scratch_bytes(int32_t dtype, size_t query_rows, size_t key_rows, size_t heads,
                                                             size_t kv_heads, size_t head_dim, size_t count, int32_t threads);
@@ -121,6 +133,16 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                                                size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                                size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
                                                uintptr_t scratch);
+
+/* ---- cache.c ---- */
+/*
+ * Row places[r] of key_cache and value_cache [cache_rows, columns] takes row r of k and v (dtype [rows, columns]): as it is where
+ * cache_dtype is dtype; as ROOKERY_FP8 divided by key_scale and value_scale, both above 0, rounded to nearest even, and held
+ * to +-448. Places may not repeat.
+ */
+ROOKERY_API int32_t rookery_cache_write(uintptr_t pool, int32_t dtype, uintptr_t k, uintptr_t v, uintptr_t places,
+                                        int32_t cache_dtype, uintptr_t key_cache, uintptr_t value_cache, size_t rows,
+                                        size_t columns, size_t cache_rows, float key_scale, float value_scale);
 
 /* ---- experts.c, router.c ---- */
 /* h[r, i] = silu(gate_up[r, i]) * gate_up[r, width + i]; gate_up [rows, 2 width]. rows_limit: int32 count at this address, 0 = all. */

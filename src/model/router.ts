@@ -34,6 +34,8 @@ export type RoutingPlan = {
   /** Names the random choices of this pass; the same numbers repeat them exactly. */
   randomStream: readonly (number | string)[];
   seed: number;
+  /** Whether the reports have the router's probabilities. */
+  keepsProbabilities?: boolean;
 };
 
 /** Inference: whoever is chosen computes. */
@@ -67,5 +69,6 @@ export function routeTokens(
     keys: streamKeys(plan.seed, ...plan.randomStream, "routing", layer),
     balanceWeight: plan.balanceWeight,
     zWeight: plan.zWeight,
+    keepsProbabilities: plan.keepsProbabilities === true,
   });
 }

@@ -181,29 +181,35 @@ export class Transformer implements Disposable {
     this.#rotary = undefined;
   }
 
+  /**
+   * Makes room for positions below `count`, which may be more than the model was trained on. Between forward passes only.
+   */
+  reservePositions(count: number): void {
+    if (this.#isPlanned || (this.#rotary && count <= this.#rotary.positions)) return;
+    const values = rotaryTable(this.config, count);
+    const cosine = Tensor.persistent("f32", [count, this.config.headDim / 2]);
+    const sine = Tensor.persistent("f32", [count, this.config.headDim / 2]);
+    cosine.tensor.setFloats(values.cosine);
+    sine.tensor.setFloats(values.sine);
+    this.#rotary?.dispose();
+    this.#rotary = {
+      positions: count,
+      table: { cosine: cosine.tensor, sine: sine.tensor },
+      dispose: () => {
+        cosine.memory[Symbol.dispose]();
+        sine.memory[Symbol.dispose]();
+      },
+    };
+  }
+
   /** Angles for every position up to the model's longest sequence, made at the first forward pass. */
   #rotaryTable(): RotaryTable {
     if (this.#isPlanned) {
       const planned = Tensor.planned("f32", [this.config.maxPositionEmbeddings, this.config.headDim / 2]);
       return { cosine: planned, sine: planned };
     }
-    if (!this.#rotary) {
-      const positions = this.config.maxPositionEmbeddings;
-      const values = rotaryTable(this.config, positions);
-      const cosine = Tensor.persistent("f32", [positions, this.config.headDim / 2]);
-      const sine = Tensor.persistent("f32", [positions, this.config.headDim / 2]);
-      cosine.tensor.setFloats(values.cosine);
-      sine.tensor.setFloats(values.sine);
-      this.#rotary = {
-        positions,
-        table: { cosine: cosine.tensor, sine: sine.tensor },
-        dispose: () => {
-          cosine.memory[Symbol.dispose]();
-          sine.memory[Symbol.dispose]();
-        },
-      };
-    }
-    return this.#rotary.table;
+    this.reservePositions(this.config.maxPositionEmbeddings);
+    return this.#rotary!.table;
   }
 
   #layer(index: number): Layer {

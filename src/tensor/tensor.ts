@@ -3,11 +3,11 @@ import { RookeryError } from "../base/errors.ts";
 import { type Addressed, dtypeCodes } from "../kernels/bindings/declare.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
 
-export type Dtype = "f32" | "bf16" | "i32";
+export type Dtype = "f32" | "bf16" | "fp8" | "i32";
 /** The dtypes that activations and weights compute in. */
 export type ComputeType = keyof typeof dtypeCodes;
 
-export const bytesPerElement: Record<Dtype, number> = { f32: 4, bf16: 2, i32: 4 };
+export const bytesPerElement: Record<Dtype, number> = { f32: 4, bf16: 2, fp8: 1, i32: 4 };
 
 /**
  * Where a tensor and its views lie: a parameter, or a piece of an arena, which decides how long. Without memory it is only
@@ -86,9 +86,9 @@ export class Tensor implements Addressed {
     return memory.address + byteOffset + this.#byteOffset;
   }
 
-  /** The code by which kernels know its dtype. @throws RangeError for i32, which is no activation. */
+  /** The code by which kernels know its dtype. @throws RangeError for i32 and fp8, which are no activations. */
   get dtypeCode(): number {
-    if (this.dtype === "i32") throw new RangeError("an i32 tensor is no activation");
+    if (this.dtype === "i32" || this.dtype === "fp8") throw new RangeError(`an ${this.dtype} tensor is no activation`);
     return dtypeCodes[this.dtype];
   }
 
@@ -133,6 +133,7 @@ export class Tensor implements Addressed {
     const bytes = this.toBytes();
     if (this.dtype === "f32") return new Float32Array(bytes.buffer);
     if (this.dtype === "i32") throw new RangeError("an i32 tensor has no floats; use toInt32Array");
+    if (this.dtype === "fp8") throw new RangeError("an fp8 tensor is read by attention alone");
     const halves = new Uint16Array(bytes.buffer);
     const words = new Uint32Array(halves.length);
     for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
@@ -158,7 +159,7 @@ export class Tensor implements Addressed {
       this.setBytes(new Uint8Array(halves.buffer));
     } else if (this.dtype === "f32") {
       this.setBytes(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    } else throw new RangeError("an i32 tensor takes no floats");
+    } else throw new RangeError(`an ${this.dtype} tensor takes no floats`);
   }
 
   /** Overwrites an i32 tensor. */

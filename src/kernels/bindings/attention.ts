@@ -74,3 +74,53 @@ export const attentionBackward = kernel("rookery_attention_backward", {
   accumulateKv: "int",
   scratch: "memory",
 });
+
+/**
+ * `attentionForward` from a cache in pages of 64 rows: pages int32 [pageCount], a sequence's key row is where its own entries
+ * begin among them, one a block of 64 keys; page p holds the rows from 64 p on of k and v [keyRows, kvHeads, headDim].
+ * cacheDtype is dtype, with the bits of the contiguous call, or that of 8-bit values; out is multiplied by valueScale.
+ */
+export const attentionPaged = kernel("rookery_attention_paged", {
+  pool: "memory",
+  dtype: "int",
+  q: "memory",
+  cacheDtype: "int",
+  k: "memory",
+  v: "memory",
+  pages: "memory",
+  pageCount: "size",
+  sequences: "memory",
+  count: "size",
+  out: "memory",
+  queryRows: "size",
+  keyRows: "size",
+  heads: "size",
+  kvHeads: "size",
+  headDim: "size",
+  scale: "float",
+  valueScale: "float",
+  scratch: "memory",
+});
+
+/** Rows of a page of the cache: the block of keys that attention goes by. */
+export const keyBlock = 64;
+
+/**
+ * Row places[r] of keyCache and valueCache [cacheRows, columns] takes row r of k and v `dtype` [rows, columns]; as 8-bit values
+ * divided by their scales, rounded to nearest even and held to ±448.
+ */
+export const cacheWrite = kernel("rookery_cache_write", {
+  pool: "memory",
+  dtype: "int",
+  k: "memory",
+  v: "memory",
+  places: "memory",
+  cacheDtype: "int",
+  keyCache: "memory",
+  valueCache: "memory",
+  rows: "size",
+  columns: "size",
+  cacheRows: "size",
+  keyScale: "float",
+  valueScale: "float",
+});

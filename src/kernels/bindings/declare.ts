@@ -112,3 +112,6 @@ export function byteCount<Spec extends Record<string, ArgumentKind>>(
 
 /** The codes of the dtypes that activations come in. */
 export const dtypeCodes = { f32: 0, bf16: 1 } as const;
+
+/** And of what a KV cache may hold. */
+export const cacheDtypeCodes = { ...dtypeCodes, fp8: 2 } as const;

@@ -24,6 +24,15 @@ export function dispatch(execution: Execution, x: Tensor, routing: Routing): Ten
   return rows;
 }
 
+/** Row r of the result is row `which[r]` of x [tokens, columns]; which int32 [rows]. For reading only: nothing is recorded. */
+export function gatherRows({ arena, pool }: Execution, x: Tensor, which: Tensor): Tensor {
+  const [count, columns] = [which.elements, x.size(1)];
+  const rows = arena.tensor(x.dtype, count, columns);
+  const rowCount = arena.integers(Int32Array.of(count));
+  dispatchForward({ pool, dtype: x.dtypeCode, x, slotAt: which, rowCount, rows, tokens: count, columns, k: 1 });
+  return rows;
+}
+
 /** out[t] = base[t] + Σ over the slots of t of gate · rows[row of the slot]. base, out [tokens, columns], rows as dispatch's. */
 export function combine(execution: Execution, base: Tensor, rows: Tensor, routing: Routing): Tensor {
   const { tape, arena, pool } = execution;

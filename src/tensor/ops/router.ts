@@ -26,13 +26,26 @@ export type RouteOptions = {
   /** What the load-balance loss and the z-loss count in the total loss, divided by micro-batches. */
   balanceWeight: number;
   zWeight: number;
+  /** Whether the report has the probabilities too. */
+  keepsProbabilities?: boolean;
 };
 
 /** What outlives the layer: who went where, how even the load was, and the losses. */
-export type RoutingReport = Pick<Routing, "topK" | "selected" | "assigned" | "load" | "counts" | "losses">;
+export type RoutingReport = Pick<Routing, "topK" | "selected" | "assigned" | "load" | "counts" | "losses"> & {
+  /** f32 [tokens, experts], if they were to be kept. */
+  keptProbabilities: Tensor | null;
+};
 
-export function reportTensors({ selected, assigned, load, counts, losses }: RoutingReport): Tensor[] {
-  return [selected, assigned, load, counts, losses];
+export function reportTensors({
+  selected,
+  assigned,
+  load,
+  counts,
+  losses,
+  keptProbabilities,
+}: RoutingReport): Tensor[] {
+  const always = [selected, assigned, load, counts, losses];
+  return keptProbabilities ? [...always, keptProbabilities] : always;
 }
 
 /** Where each slot (token, choice) goes. All in native memory: nothing here needs to be read to run the experts. */
@@ -56,6 +69,7 @@ export type Routing = {
   counts: Tensor;
   /** f32 [2]: load-balance loss and z-loss, unweighted. */
   losses: Tensor;
+  keptProbabilities: Tensor | null;
 };
 
 /**
@@ -109,7 +123,13 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
       scratch: scratch.tensor,
     });
   });
-  return { topK, probabilities, losses, ...choice };
+  return {
+    topK,
+    probabilities,
+    losses,
+    keptProbabilities: options.keepsProbabilities ? probabilities : null,
+    ...choice,
+  };
 }
 
 /** Top-k choice, capacity and recycling of every token (rookery_router_select in rookery.h). */
@@ -117,7 +137,7 @@ function chooseExperts(
   { arena }: Execution,
   probabilities: Tensor,
   { topK: k, mode, capacity, keys }: RouteOptions,
-): Omit<Routing, "topK" | "probabilities" | "losses"> {
+): Omit<Routing, "topK" | "probabilities" | "losses" | "keptProbabilities"> {
   const [tokens, experts] = [probabilities.size(0), probabilities.size(1)];
   const choice = {
     selected: arena.tensor("i32", tokens, k),
