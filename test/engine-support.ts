@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { RookeryError } from "../src/base/errors.ts";
 import { Engine, type EngineOutput, type RunnableModel } from "../src/engine/engine.ts";
+import { promptLogprobs } from "../src/engine/logprobs.ts";
 import { type EngineOptionsInput, engineOptionsSchema, settleOptions } from "../src/engine/options.ts";
 import type { EngineEvent, EngineRequest, FinishReason, TokenLogprobs } from "../src/engine/request.ts";
-import { drawableTokens, promptLogprobs } from "../src/engine/sampling.ts";
+import { drawableTokens } from "../src/engine/sampling.ts";
 import { PackedAttention } from "../src/model/attention.ts";
 import type { ModelConfig } from "../src/model/config.ts";
 import { dropless } from "../src/model/router.ts";

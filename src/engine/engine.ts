@@ -15,12 +15,13 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { calibrateScales } from "./calibrate.ts";
 import { checkPrompt, checkRequest } from "./check-request.ts";
 import { ExpertReader } from "./expert-reader.ts";
+import { promptLogprobs } from "./logprobs.ts";
 import { cacheTypeOf, type EngineSettings } from "./options.ts";
 import { PagePool } from "./page-pool.ts";
 import { cacheBytesPerToken, PageMemory, PageTable } from "./pages.ts";
 import { rootKey } from "./prefix.ts";
 import type { EngineEvent, EngineInfo, EngineRequest, EngineStats, FinishReason } from "./request.ts";
-import { drawableTokens, promptLogprobs, type SampledRow, sampleRows, type TokenMask } from "./sampling.ts";
+import { drawableTokens, type SampledRow, sampleRows, type TokenMask } from "./sampling.ts";
 import { type Chunk, Scheduler } from "./scheduler.ts";
 import { Sequence, Task } from "./sequence.ts";
 import { runStep } from "./step.ts";
@@ -208,7 +209,11 @@ export class Engine implements Disposable {
   #enqueue(prompt: Int32Array, request: EngineRequest | undefined, firstAnswer: number): number {
     const { queueLimit, keyValueCacheType } = this.#settings;
     if (this.#scheduler.queued >= queueLimit) {
-      throw new RookeryError("OVERLOADED", `${this.#scheduler.queued} requests wait already`, "try again later");
+      throw new RookeryError(
+        "OVERLOADED",
+        `${this.#scheduler.waiting.length} requests wait already`,
+        "try again later",
+      );
     }
     const task = new Task(this.#nextId, {
       prompt,
@@ -249,7 +254,8 @@ export class Engine implements Disposable {
       this.#scheduler.hasRead(chunk);
       this.#tellOfRows(chunk, row, hidden, experts);
       row += count;
-      if (sequence.unread === 0) draws.push(...this.#drawsAfter(sequence, row - 1));
+      if (sequence.unread === 0 && this.#tasks.has(sequence.task.id))
+        draws.push(...this.#drawsAfter(sequence, row - 1));
     }
     this.#draw(draws, hidden);
   }
@@ -283,7 +289,17 @@ export class Engine implements Disposable {
     const { execution, model } = this.#source;
     const rows = hidden.rows(row + first - start, targets.length);
     const top = request.topLogprobs ?? 0;
-    task.promptLogprobs.push(...promptLogprobs(execution, rows, model.head, targets, top, this.#drawable));
+    try {
+      task.promptLogprobs.push(...promptLogprobs(execution, rows, model.head, targets, top, this.#drawable));
+    } catch (error) {
+      if (!(error instanceof RookeryError && error.code === "NON_FINITE")) throw error;
+      this.#fail(task, error);
+    }
+  }
+
+  #fail(task: Task, error: RookeryError): void {
+    this.#forget(task);
+    this.#outputs.push(failedOutput(task.id, error));
   }
 
   /** A text has been read to its end: who takes the next token from there. */
@@ -341,8 +357,7 @@ export class Engine implements Disposable {
     const { task, answer, text } = sequence;
     if (!this.#tasks.has(task.id)) return; // another answer to it has failed
     if (sampled.error) {
-      this.#forget(task);
-      this.#outputs.push(failedOutput(task.id, sampled.error));
+      this.#fail(task, sampled.error);
       return;
     }
     const { token, logprobs } = sampled;

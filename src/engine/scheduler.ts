@@ -35,9 +35,9 @@ export class Scheduler {
     this.#freeSlots = Array.from({ length: table.slots }, (_, at) => table.slots - 1 - at);
   }
 
-  /** Texts that wait although others have been let in as far as they may. */
+  /** Texts that wait and more than those that can be let in at once; below 0 while there is room for others. */
   get queued(): number {
-    return Math.max(0, this.waiting.length + 1 - this.#freeSlots.length);
+    return this.waiting.length - this.#freeSlots.length;
   }
 
   /** A text that has no pages yet, or has none any more. */

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 8
+#define ROOKERY_ABI_VERSION 9
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
