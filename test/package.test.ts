@@ -32,6 +32,7 @@ const exportedNames: Record<string, string[]> = {
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
   "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
+  "./serve": ["createApp", "listen"],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };

@@ -81,7 +81,7 @@ export function chatToText(segments: readonly ChatSegment[]): string {
  * Throws `BAD_DATA` on a message that cannot be rendered and `UNSUPPORTED_MODEL` when control tokens are missing.
  */
 export async function encodeChat(
-  tokenizer: Tokenizer,
+  tokenizer: Pick<Tokenizer, "encodeBatch" | "controlId">,
   messages: readonly ChatMessage[],
 ): Promise<{ ids: Int32Array; assistantMask: Uint8Array }> {
   for (const [index, message] of messages.entries()) checkMessage(message, index);

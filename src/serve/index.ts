@@ -1,0 +1,8 @@
+/**
+ * Serving an engine over HTTP: `createApp` makes a Hono app of it, `listen` puts an app on a port.
+ * @module
+ */
+export { type AppOptions, createApp } from "./app.ts";
+export type { Limits } from "./limits.ts";
+export { type Listening, type ListenOptions, listen } from "./listen.ts";
+export type { ServedModel } from "./served-model.ts";

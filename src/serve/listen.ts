@@ -1,0 +1,96 @@
+/** An app on a port: one that starts early, ends late, and keeps no connection for ever. */
+import type { Server } from "node:http";
+import { createAdaptorServer } from "@hono/node-server";
+import { RookeryError } from "../base/errors.ts";
+
+export type ListenOptions = {
+  host: string;
+  /** 0 takes any that is free. */
+  port: number;
+};
+
+export type Listening = {
+  /** Where it can be reached, the port that was taken included. */
+  url: string;
+  port: number;
+  /**
+   * Takes no more connections, waits until the running requests have ended, at most `drainMilliseconds`, then calls `abort`, which
+   * is to end the others, and cuts what is still open.
+   */
+  close(drainMilliseconds: number, abort: () => void): Promise<void>;
+};
+
+/** Connections at one moment; more are dropped before they cost anything. */
+const mostConnections = 4096;
+/** Between two looks at what has ended. */
+const pollMilliseconds = 50;
+/** Time for the last words of an aborted stream. */
+const abortMilliseconds = 1000;
+
+/**
+ * Serves `fetch` over HTTP/1.1.
+ * @throws RookeryError INVALID_OPTION when the port cannot be had.
+ */
+export async function listen(
+  fetch: (request: Request) => Response | Promise<Response>,
+  { host, port }: ListenOptions,
+): Promise<Listening> {
+  const server = createAdaptorServer({
+    fetch: (request) => fetch(request),
+    overrideGlobalObjects: false,
+    // Slow senders of headers and bodies are dropped; answers may take as long as they take.
+    serverOptions: { headersTimeout: 30_000, requestTimeout: 120_000, keepAliveTimeout: 20_000 },
+  }) as Server;
+  server.maxConnections = mostConnections;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(cannotListen(error as NodeJS.ErrnoException, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  const taken = typeof address === "object" && address !== null ? address.port : port;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
+    port: taken,
+    close: (drainMilliseconds, abort) => close(server, drainMilliseconds, abort),
+  };
+}
+
+async function close(server: Server, drainMilliseconds: number, abort: () => void): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection that is kept alive ends only when somebody notices that it is idle.
+  const poll = setInterval(() => server.closeIdleConnections(), pollMilliseconds);
+  try {
+    if (await within(closed, drainMilliseconds)) return;
+    abort();
+    if (await within(closed, abortMilliseconds)) return;
+    server.closeAllConnections();
+    await closed;
+  } finally {
+    clearInterval(poll);
+  }
+}
+
+/** Whether `promise` comes true in time. */
+async function within(promise: Promise<void>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): unknown {
+  const hints: Record<string, string> = {
+    EADDRINUSE: "another program has that port; take another with --port",
+    EACCES: "ports below 1024 need more rights; take another with --port",
+    EADDRNOTAVAIL: "this machine has no such address; give --host one of its own",
+    ENOTFOUND: "no such host is known; give --host an address of this machine",
+  };
+  const hint = hints[error.code ?? ""];
+  if (hint === undefined) return error;
+  return new RookeryError("INVALID_OPTION", `cannot listen on ${host} port ${port}`, hint, { cause: error });
+}
