@@ -1,7 +1,8 @@
-/** Makes dist/, what the published package runs: the compiled sources, and beside them the C sources of the kernels. */
+/** Makes dist/, what the published package runs: the compiled sources, beside them the C sources of the kernels, and the pages. */
 import { spawnSync } from "node:child_process";
 import { cpSync, globSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { buildWeb } from "./build-web.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -16,3 +17,5 @@ if (built.status !== 0) process.exit(1);
 for (const file of globSync("**/*.{c,h,json,jinja}", { cwd: join(root, "src") })) {
   cpSync(join(root, "src", file), join(dist, file));
 }
+
+await buildWeb();

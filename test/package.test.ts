@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "rookery-package-"));
@@ -69,11 +70,26 @@ test("the package holds what runs, and nothing else", () => {
     files.filter((path) => /\.test\.|(?<!\.d)\.ts$|^(src|test|scripts|runtime|bench)(\/|$)/.test(path)),
     [],
   );
-  for (const path of ["LICENSE", "README.md", "SECURITY.md", "dist/cli/main.js", "dist/index.d.ts"]) {
+  const pages = [
+    "dist/web/chat.html",
+    "dist/web/training.html",
+    "dist/web/assets/chat.js",
+    "dist/web/assets/pdf-worker.js",
+  ];
+  for (const path of ["LICENSE", "README.md", "SECURITY.md", "dist/cli/main.js", "dist/index.d.ts", ...pages]) {
     assert.ok(files.includes(path), path);
   }
   const native = (folder: string) => globSync("*.{c,h}", { cwd: join(folder, "kernels") }).sort();
   assert.deepEqual(native(join(installed, "dist")), native(join(root, "src")));
+});
+
+test("an installed package serves its pages without the tools that bundle them", () => {
+  const program = `
+    const { createPages } = await import(${JSON.stringify(pathToFileURL(join(installed, "dist/serve/pages.js")).href)});
+    const app = createPages();
+    const statuses = await Promise.all(["/", "/assets/chat.js"].map(async (path) => (await app.request(path)).status));
+    console.log(statuses.join(" "));`;
+  assert.equal(run(process.execPath, ["--input-type=module", "--eval", program], folder), "200 200\n");
 });
 
 test("no compiled module reaches for a .ts file, which the package does not have", () => {

@@ -1,0 +1,2 @@
+declare module "*.css";
+declare module "pdfjs-dist/build/pdf.worker.min.mjs";
