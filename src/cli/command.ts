@@ -15,6 +15,8 @@ export type CommandIo = {
   /** Text for stdout while the work goes on, such as tokens as they are sampled; silent under `--json`. */
   write(text: string): void;
   stdin: AsyncIterable<Uint8Array | string>;
+  /** Variables of the environment, for what must not stand on a command line. */
+  environment: Readonly<Record<string, string | undefined>>;
 };
 
 /**
@@ -45,6 +47,8 @@ export type CommandDefinition<
   /** The format of the JSON object, where several commands share one; it is then the last line in words, too. */
   sharedFormat?: string;
   exitCode?(result: Result): ExitCode;
+  /** For work without an end of its own: what is said when Ctrl-C asks for it, which is then no interruption. */
+  stopMessage?: string;
   /** Draws the events of its own; common ones are drawn in any case. */
   showEvents?(display: Display): (event: ExtraEvent) => void;
 };
@@ -72,6 +76,7 @@ export type Command = {
   schema: OptionSchema;
   positionals: readonly string[];
   examples: readonly Example[];
+  stopMessage: string | undefined;
   execute(execution: Execution): Promise<Outcome>;
 };
 
@@ -85,6 +90,7 @@ export function defineCommand<
     schema: toOptionSchema(definition.schema),
     positionals: definition.positionals ?? [],
     examples: definition.examples,
+    stopMessage: definition.stopMessage,
     async execute({ layers: given, signal, io, display, onWarning }) {
       const layers = replaceAlternatives(given, definition.alternatives ?? []);
       const preset = definition.preset?.(mergeLayers(layers));

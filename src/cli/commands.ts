@@ -36,6 +36,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/sample.ts"),
   },
   {
+    name: "serve",
+    summary: "serve a model to clients of OpenAI's API, many at once",
+    load: () => import("./commands/serve.ts"),
+  },
+  {
     name: "data inspect",
     summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
     load: () => import("./commands/data-inspect.ts"),

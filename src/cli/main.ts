@@ -89,13 +89,19 @@ async function runCommand(entry: CommandEntry, words: readonly string[], shell: 
   }
   const { Display } = await import("./progress.ts");
   const display = json ? undefined : new Display(shell.stderr, { environment: shell.environment });
-  const onStop = () => display?.print("stopping as soon as the work is saved; Ctrl-C again ends at once", "warning");
+  const stopMessage = command.stopMessage ?? "stopping as soon as the work is saved";
+  const onStop = () => display?.print(`${stopMessage}; Ctrl-C again ends at once`, "warning");
   shell.signal.addEventListener("abort", onStop, { once: true });
   try {
     const outcome = await command.execute({
       layers,
       signal: shell.signal,
-      io: { json, stdin: shell.stdin, write: (text) => void (json || shell.stdout.write(text)) },
+      io: {
+        json,
+        stdin: shell.stdin,
+        write: (text) => void (json || shell.stdout.write(text)),
+        environment: shell.environment,
+      },
       display,
       onWarning: (message) => writeJson(shell.stderr, "rookery-warning/1", { warning: message }),
     });
@@ -104,7 +110,8 @@ async function runCommand(entry: CommandEntry, words: readonly string[], shell: 
     shell.stdout.write(lines.map((line) => `${line}\n`).join(""));
     const format = outcome.sharedFormat ?? `rookery-${entry.name.replaceAll(" ", "-")}/1`;
     if (json || outcome.sharedFormat !== undefined) writeJson(shell.stdout, format, outcome.result);
-    return shell.signal.aborted ? exitCodes.interrupted : outcome.exitCode;
+    const isInterrupted = shell.signal.aborted && command.stopMessage === undefined;
+    return isInterrupted ? exitCodes.interrupted : outcome.exitCode;
   } finally {
     display?.close();
     shell.signal.removeEventListener("abort", onStop);

@@ -62,6 +62,7 @@ export function toApiError(error: unknown): ApiError {
         return overloaded(message);
       case "OUT_OF_MEMORY":
       case "DISPOSED":
+      case "ENGINE_STOPPED":
         return unavailable(message);
       case "NON_FINITE":
         return new ApiError(500, message, { code: "model_error" });

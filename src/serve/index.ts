@@ -1,8 +1,10 @@
 /**
- * Serving an engine over HTTP: `createApp` makes a Hono app of it, `listen` puts an app on a port.
+ * Serving an engine over HTTP: `createApp` makes a Hono app of it, `listen` puts an app on a port, and
+ * `serveModel` does all that `rookery serve` does.
  * @module
  */
 export { type AppOptions, createApp } from "./app.ts";
 export type { Limits } from "./limits.ts";
 export { type Listening, type ListenOptions, listen } from "./listen.ts";
+export { type ServeModelOptions, type ServeModelResult, serveModel } from "./serve-model.ts";
 export type { ServedModel } from "./served-model.ts";

@@ -1,3 +1,4 @@
+import { unavailable } from "../errors.ts";
 import { metricsContentType } from "../metrics.ts";
 import type { ServeContext, Service } from "../service.ts";
 
@@ -6,10 +7,11 @@ export function health(_: Service, context: ServeContext): Response {
   return context.json({ status: "ok" });
 }
 
-/** GET /ready: whether new work is taken. */
-export function ready(service: Service, context: ServeContext): Response {
-  if (!service.isDraining) return context.json({ status: "ready" });
-  return context.json({ status: "draining" }, 503);
+/** GET /ready: whether new work is taken. An engine that has stopped answers with an error, which is a 503. */
+export async function ready(service: Service, context: ServeContext): Promise<Response> {
+  if (service.isDraining) throw unavailable("the server is shutting down");
+  await service.engine.stats();
+  return context.json({ status: "ready" });
 }
 
 /** GET /metrics, for Prometheus. */

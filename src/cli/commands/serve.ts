@@ -1,0 +1,109 @@
+import path from "node:path";
+import { z } from "zod";
+import { RookeryError } from "../../base/errors.ts";
+import { readTextFile } from "../../base/files.ts";
+import { engineOptionsSchema } from "../../engine/options.ts";
+import { serveModel } from "../../serve/serve-model.ts";
+import { defineCommand } from "../command.ts";
+import { folderOfModel, runsFolderOption } from "../model.ts";
+import { shortNumber } from "../text.ts";
+
+const engine = engineOptionsSchema.shape;
+
+const serveSchema = z.strictObject({
+  model: z.string().min(1).describe("a run, or a model directory").meta({ valueName: "MODEL" }),
+  runsFolder: runsFolderOption,
+  host: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .describe("the address to listen on; 0.0.0.0 for all of this machine, which needs an API key")
+    .meta({ valueName: "ADDRESS" }),
+  port: z.int().min(0).max(65_535).default(8080).describe("the port to listen on; 0 for any").meta({ valueName: "N" }),
+  apiKeyFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("a file with API keys, one a line (or one key in the variable ROOKERY_API_KEY)")
+    .meta({ valueName: "FILE" }),
+  apiKey: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("an API key; other users of this machine see it in the list of processes: better use a file")
+    .meta({ valueName: "KEY" }),
+  maxModelLen: engine.maxModelLength.meta({ valueName: "N" }),
+  kvCacheDtype: engine.keyValueCacheType.meta({ valueName: "TYPE" }),
+  cacheBytes: engine.cacheBytes.meta({ valueName: "N" }),
+  maxBatch: engine.maxBatch.meta({ valueName: "N" }),
+  queueLimit: engine.queueLimit.meta({ valueName: "N" }),
+  computeType: engine.computeType,
+  threads: engine.threads.meta({ valueName: "N" }),
+  drainSeconds: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(30)
+    .describe("how long running requests may go on after Ctrl-C or SIGTERM")
+    .meta({ valueName: "N" }),
+});
+
+type ServeOptions = z.output<typeof serveSchema>;
+
+export const command = defineCommand({
+  schema: serveSchema,
+  positionals: ["model"],
+  stopMessage: "no new requests are taken, those that run may end",
+  examples: [
+    { line: "rookery serve my-run", purpose: "on http://127.0.0.1:8080, for this machine only" },
+    { line: "rookery serve my-run --host 0.0.0.0 --api-key-file keys.txt", purpose: "for others, who have a key" },
+    { line: "rookery serve models/nano --kv-cache-dtype fp8 --max-model-len 8192", purpose: "with a smaller cache" },
+  ],
+  async run(options, context, io) {
+    const modelFolder = folderOfModel(options.model, options.runsFolder);
+    const served = await serveModel(
+      {
+        modelFolder,
+        modelId: nameOf(options.model),
+        host: options.host,
+        port: options.port,
+        apiKeys: readKeys(options, io.environment),
+        engine: {
+          maxModelLength: options.maxModelLen,
+          keyValueCacheType: options.kvCacheDtype,
+          cacheBytes: options.cacheBytes,
+          maxBatch: options.maxBatch,
+          queueLimit: options.queueLimit,
+          computeType: options.computeType,
+          threads: options.threads,
+        },
+        drainSeconds: options.drainSeconds,
+        onState: (state, url) => {
+          if (state === "ready") io.write(`serving ${nameOf(options.model)} on ${url}\n`);
+          else context.onEvent?.({ type: "note", message: `listening on ${url}; loading ${modelFolder}` });
+        },
+      },
+      context,
+    );
+    return { model: options.model, ...served };
+  },
+  describe: ({ seconds, finishedRequests, promptTokens, generatedTokens }) => [
+    `${finishedRequests} requests in ${Math.round(seconds)} s: ${shortNumber(promptTokens)} tokens read, ${shortNumber(generatedTokens)} written`,
+  ],
+});
+
+/** What clients call the model: the run's name, or the last part of its path. */
+function nameOf(model: string): string {
+  return path.basename(path.resolve(model));
+}
+
+function readKeys(options: ServeOptions, environment: Readonly<Record<string, string | undefined>>): string[] {
+  const file = options.apiKeyFile;
+  const keysOf = (text: string | undefined) => (text ?? "").split("\n").map((key) => key.trim());
+  const fromFile = file === undefined ? [] : keysOf(readTextFile(file)).filter((key) => key !== "");
+  if (file !== undefined && fromFile.length === 0) {
+    throw new RookeryError("INVALID_OPTION", `--api-key-file ${file} has no keys`, "write a key a line into it");
+  }
+  const others = [...keysOf(options.apiKey), ...keysOf(environment.ROOKERY_API_KEY)].filter((key) => key !== "");
+  return [...new Set([...fromFile, ...others])];
+}
