@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
+import fc from "fast-check";
 import {
   type OpenedModel,
   openEngine,
@@ -8,6 +9,8 @@ import {
   requestOf,
   runAll,
   runOne,
+  type Told,
+  thrownBy,
   uncachedHidden,
   uncachedLogprobs,
 } from "../../test/engine-support.ts";
@@ -17,37 +20,62 @@ import type { EngineRequest } from "./request.ts";
 const start = liveMemory();
 after(() => assert.deepEqual(liveMemory(), start));
 
-const configurations = [
-  { claShareFactor: 2, topK: 1 },
-  { claShareFactor: 1, topK: 2, useQkNorm: false },
-  { claShareFactor: 4, topK: 2, tieWordEmbeddings: false },
-  { claShareFactor: 2, topK: 2, useQkNorm: false },
-  { claShareFactor: 1, topK: 1, headDim: 32, numKeyValueHeads: 4 },
-];
-
-for (const computeType of ["f32", "bf16"] as const) {
-  for (const changes of configurations) {
-    it(`the logits are those of the training pass to the bit: ${computeType}, ${JSON.stringify(changes)}`, () => {
-      using source = openTinyModel(computeType, changes);
-      for (const prefillTokens of [1, 7, 64, 100]) {
-        using engine = openEngine(source, { prefillTokens });
-        const length = 140;
-        const lengths = prefillTokens === 1 ? [3, 20] : [length, 1, 64, 65, 128];
-        const told = runAll(
-          engine,
-          lengths.map((length, at) =>
-            requestOf(promptOf(length, at), { topLogprobs: 5, promptLogprobs: true, maxTokens: 3 * (at + 1) }),
-          ),
-        );
-        for (const [at, { prompt, answers }] of told.entries()) {
-          const { tokens, logprobs } = answers[0]!;
-          const expected = uncachedLogprobs(source, [...promptOf(lengths[at]!, at), ...tokens], 5);
-          assert.deepEqual([...prompt!.logprobs!.slice(1), ...logprobs], expected, `${lengths[at]} tokens`);
-        }
-      }
+describe("the logits are those of the training pass to the bit", () => {
+  const texts = fc.array(
+    fc.record({ length: fc.integer({ min: 1, max: 200 }), maxTokens: fc.integer({ min: 1, max: 12 }) }),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  );
+  const configuration = fc.record({
+    topK: fc.constantFrom(1, 2),
+    claShareFactor: fc.constantFrom(1, 2, 4),
+    useQkNorm: fc.boolean(),
+    tieWordEmbeddings: fc.boolean(),
+    numSharedExperts: fc.constantFrom(0, 1),
+    headDim: fc.constantFrom(16, 24, 64),
+    numKeyValueHeads: fc.constantFrom(1, 2, 4),
+    numHiddenLayers: fc.constantFrom(4, 5),
+  });
+  for (const computeType of ["f32", "bf16"] as const) {
+    it(`in ${computeType}, for any configuration, lengths, chunks and batch`, () => {
+      let positions = 0;
+      fc.assert(
+        fc.property(configuration, texts, fc.integer({ min: 1, max: 130 }), (changes, all, prefillTokens) => {
+          using source = openTinyModel(computeType, { hiddenSize: 48, ...changes });
+          using engine = openEngine(source, { prefillTokens });
+          const requests = all.map(({ length, maxTokens }, at) =>
+            requestOf(promptOf(length, at), { topLogprobs: 5, promptLogprobs: true, maxTokens }),
+          );
+          for (const [at, { prompt, answers }] of runAll(engine, requests).entries()) {
+            const { tokens, logprobs } = answers[0]!;
+            const expected = uncachedLogprobs(source, [...requests[at]!.prompt, ...tokens], 5);
+            const found = [...prompt!.logprobs!.slice(1), ...logprobs];
+            assert.equal(found.length, expected.length);
+            assert.equal(
+              found.findIndex((one, at) => JSON.stringify(one) !== JSON.stringify(expected[at])),
+              -1,
+            );
+            positions += found.length;
+          }
+        }),
+        { seed: 20241104, numRuns: process.env.ROOKERY_LONG_TESTS ? 300 : 25 },
+      );
+      assert.ok(positions > 1000, `${positions} positions`);
     });
   }
-}
+
+  it("at positions that the model was not made for, when they are asked for", () => {
+    using source = openTinyModel("bf16", { maxPositionEmbeddings: 40 });
+    using longer = openTinyModel("bf16", { maxPositionEmbeddings: 400 });
+    const request = requestOf(promptOf(70), { topLogprobs: 2 });
+    assert.equal(thrownBy(() => runOne(source, request)).code, "INVALID_OPTION");
+    using engine = openEngine(source, { maxModelLength: 200 });
+    const [{ answers }] = runAll(engine, [request]) as [Told];
+    assert.deepEqual(answers, runOne(longer, request).answers);
+  });
+});
 
 /** Different in all that a request can say, and in length; several share a beginning of more than a page. */
 function mixedRequests(count: number): EngineRequest[] {
@@ -133,6 +161,35 @@ describe("the text of a request is the same", () => {
     const cached = [1, 2].map(() => runAll(engine, [request])[0]!.prompt!.cachedTokens);
     assert.deepEqual(cached, [0, 64], "nothing from before the change is found");
   });
+});
+
+describe("a cache of 8 bits", () => {
+  for (const changes of [{}, { useQkNorm: false, claShareFactor: 1 }]) {
+    it(`gives nearly the same logits, and always the same: ${JSON.stringify(changes)}`, () => {
+      // with larger weights a small difference soon sends a token to another expert
+      using source = openTinyModel("bf16", { ...changes, initializerRange: 0.1 });
+      const requests = mixedRequests(8).map((request) => ({ ...request, topLogprobs: 0, maxTokens: 100 }));
+      const alone = requests.map((request) => runOne(source, request, { keyValueCacheType: "fp8" }).answers);
+      using engine = openEngine(source, { keyValueCacheType: "fp8", prefillTokens: 33, pages: 9 });
+      for (const what of ["anew", "from found prefixes"]) {
+        const told = runAll(engine, requests);
+        assert.deepEqual(
+          told.map(({ answers }) => answers),
+          alone,
+          what,
+        );
+      }
+      assert.ok(engine.stats().preemptions > 0);
+      assert.ok(engine.stats().cachedPromptTokens > 0);
+      for (const [at, [answer]] of alone.entries()) {
+        const { prompt } = requests[at]!;
+        const exact = uncachedLogprobs(source, [...prompt, ...answer!.tokens], 0).slice(prompt.length - 1);
+        const differences = exact.map(({ logprob }, n) => Math.abs(logprob - answer!.logprobs[n]!.logprob));
+        const mean = differences.reduce((sum, one) => sum + one, 0) / differences.length;
+        assert.ok(mean > 0 && mean < 0.1, `${mean} apart on average`);
+      }
+    });
+  }
 });
 
 describe("several answers to one prompt", () => {
