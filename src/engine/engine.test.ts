@@ -186,7 +186,7 @@ describe("a cache of 8 bits", () => {
         const exact = uncachedLogprobs(source, [...prompt, ...answer!.tokens], 0).slice(prompt.length - 1);
         const differences = exact.map(({ logprob }, n) => Math.abs(logprob - answer!.logprobs[n]!.logprob));
         const mean = differences.reduce((sum, one) => sum + one, 0) / differences.length;
-        assert.ok(mean > 0 && mean < 0.1, `${mean} apart on average`);
+        assert.ok(mean > 0 && mean < 0.15, `${mean} apart on average`);
       }
     });
   }
