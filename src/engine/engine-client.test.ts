@@ -116,6 +116,17 @@ for (const where of ["on this thread", "on a thread of its own"]) {
       await assert.rejects(engine.embed(promptOf(3), controller.signal), { name: "AbortError" });
     });
 
+    it("keeps answers to a grammar", async () => {
+      const grammar = { type: "ebnf", grammar: 'root ::= "the " ("rock" | "sea" | "cold penguins")' } as const;
+      const told = await collect(engine, requestOf(promptOf(20), { grammar, count: 3, maxTokens: 40 }));
+      for (const { text, reason } of told.answers) {
+        assert.match(text, /^the (rock|sea|cold penguins)$/);
+        assert.equal(reason, "stop");
+      }
+      const wrong = { type: "json-schema", schema: "{" } as const;
+      await assert.rejects(collect(engine, requestOf(promptOf(20), { grammar: wrong })), { code: "INVALID_OPTION" });
+    });
+
     it("ends what is under way when it is closed", async () => {
       const under = collect(engine, requestOf(promptOf(30), { maxTokens: 300 }));
       const [closed] = await Promise.allSettled([under, engine.close()]);

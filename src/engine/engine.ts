@@ -23,7 +23,7 @@ import { rootKey } from "./prefix.ts";
 import type { EngineEvent, EngineInfo, EngineRequest, EngineStats, FinishReason } from "./request.ts";
 import { drawableTokens, type SampledRow, sampleRows, type TokenMask } from "./sampling.ts";
 import { type Chunk, Scheduler } from "./scheduler.ts";
-import { Sequence, Task } from "./sequence.ts";
+import { type RequestExtras, Sequence, Task } from "./sequence.ts";
 import { runStep } from "./step.ts";
 
 /**
@@ -105,18 +105,26 @@ export class Engine implements Disposable {
 
   /**
    * Takes a request in and answers with the number that its outputs will carry.
-   * @param firstAnswer answers of the same seed that there have been before: these draw other numbers.
    * @throws RookeryError INVALID_OPTION for a request that can never be served, OVERLOADED when too many wait already.
    */
-  add(request: EngineRequest, firstAnswer = 0): number {
+  add(request: EngineRequest, extras: RequestExtras = {}): number {
+    this.check(request);
+    const { grammars = [] } = extras;
+    if (grammars.length !== (request.grammar ? request.count : 0)) {
+      throw new RangeError(`${grammars.length} texts that keep to a grammar for ${request.count} answers`);
+    }
+    return this.#enqueue(request.prompt, request, extras);
+  }
+
+  /** @throws RookeryError INVALID_OPTION for a request that can never be served. */
+  check(request: EngineRequest): void {
     checkRequest(request, this.#usableIds, this.#settings.maxModelLength);
-    return this.#enqueue(request.prompt, request, firstAnswer);
   }
 
   /** The same for the mean of the last hidden states of `tokens`. */
   addEmbedding(tokens: Int32Array): number {
     checkPrompt(tokens, this.#usableIds, this.#settings.maxModelLength);
-    return this.#enqueue(tokens, undefined, 0);
+    return this.#enqueue(tokens, undefined, {});
   }
 
   /** Forgets a request and frees its pages; nothing more is told of it. One that has ended already is no fault. */
@@ -206,7 +214,7 @@ export class Engine implements Disposable {
     return Math.min(tokenizer.vocabularySize, model.config.vocabularySize);
   }
 
-  #enqueue(prompt: Int32Array, request: EngineRequest | undefined, firstAnswer: number): number {
+  #enqueue(prompt: Int32Array, request: EngineRequest | undefined, extras: RequestExtras): number {
     const { queueLimit, keyValueCacheType } = this.#settings;
     if (this.#scheduler.queued >= queueLimit) {
       throw new RookeryError(
@@ -220,7 +228,7 @@ export class Engine implements Disposable {
       request,
       rootKey: rootKey(this.#weightsVersion, keyValueCacheType, request?.cacheSalt ?? ""),
       hiddenSize: this.info.hiddenSize,
-      firstAnswer,
+      ...extras,
     });
     this.#scheduler.wait(this.#addSequence(task, 0));
     this.#tasks.set(task.id, task);
@@ -235,6 +243,7 @@ export class Engine implements Disposable {
 
   #forget(task: Task): void {
     for (const sequence of task.sequences) this.#scheduler.remove(sequence);
+    for (const grammar of task.grammars) grammar[Symbol.dispose]();
     this.#tasks.delete(task.id);
   }
 
@@ -331,7 +340,24 @@ export class Engine implements Disposable {
     return [];
   }
 
-  #draw(draws: readonly Draw[], hidden: Tensor): void {
+  /** Whether a text has a next token: one that keeps to a grammar may be complete, or cannot be followed any more. */
+  #mayGoOn(sequence: Sequence): boolean {
+    const { task, grammar, text } = sequence;
+    if (!this.#tasks.has(task.id)) return false;
+    if (!grammar) return true;
+    try {
+      sequence.mask = grammar.mask();
+    } catch (error) {
+      if (!(error instanceof RookeryError)) throw error;
+      this.#fail(task, error);
+      return false;
+    }
+    if (!sequence.mask) this.#finish(sequence, "stop", text!.flush());
+    return sequence.mask !== undefined;
+  }
+
+  #draw(all: readonly Draw[], hidden: Tensor): void {
+    const draws = all.filter(({ sequence }) => this.#mayGoOn(sequence));
     if (draws.length === 0) return;
     const { execution, model } = this.#source;
     const isEveryRow = draws.length === hidden.size(0) && draws.every(({ row }, at) => row === at);
@@ -343,19 +369,20 @@ export class Engine implements Disposable {
       keys: sequence.keys,
       index: sequence.answer.length,
       counts: sequence.counts,
+      mask: sequence.mask,
       topLogprobs: sequence.task.request!.topLogprobs,
     }));
-    const all = logits(execution, rows, model.head);
+    const values = logits(execution, rows, model.head);
     for (const [at, { sequence }] of this.#watchLogits ? draws.entries() : []) {
-      this.#watchLogits!(sequence.task.id, sequence.index, all.rows(at, 1).toFloat32Array());
+      this.#watchLogits!(sequence.task.id, sequence.index, values.rows(at, 1).toFloat32Array());
     }
-    const sampled = sampleRows(execution, all, requests, this.#drawable);
+    const sampled = sampleRows(execution, values, requests, this.#drawable);
     for (const [at, draw] of draws.entries()) this.#accept(draw, sampled[at]!);
   }
 
   #accept({ sequence, from }: Draw, sampled: SampledRow): void {
     const { task, answer, text } = sequence;
-    if (!this.#tasks.has(task.id)) return; // another answer to it has failed
+    if (!this.#tasks.has(task.id)) return; // another answer of it has failed
     if (sampled.error) {
       this.#fail(task, sampled.error);
       return;
@@ -369,6 +396,7 @@ export class Engine implements Disposable {
     }
     answer.push(token);
     sequence.counts.push(token);
+    sequence.grammar?.accept(token);
     const pushed = text!.push(token);
     const { index } = sequence;
     this.#tell(task, { type: "token", index, token, text: pushed.text, ...(logprobs && { logprobs }) });
@@ -383,7 +411,10 @@ export class Engine implements Disposable {
     this.#scheduler.remove(sequence);
     task.sequences.delete(sequence);
     this.#tell(task, { type: "finished", index: sequence.index, reason, text });
-    if (--task.unfinished === 0) this.#end(task);
+    sequence.grammar?.[Symbol.dispose]();
+    if (--task.unfinished > 0) return;
+    this.#tasks.delete(task.id);
+    this.#counters.finishedRequests++;
   }
 
   #finishEmbedding(task: Task): void {
@@ -392,11 +423,6 @@ export class Engine implements Disposable {
     this.#counters.promptTokens += prompt.length;
     this.#outputs.push({ id: task.id, type: "embedding", embedding });
     this.#forget(task);
-    this.#end(task);
-  }
-
-  #end(task: Task): void {
-    this.#tasks.delete(task.id);
     this.#counters.finishedRequests++;
   }
 }

@@ -72,7 +72,7 @@ export class Generation implements Disposable {
       maxModelLength,
       pages: Math.ceil(longest / pageTokens),
     });
-    this.#id = this.#engine.add(request, sampleIndex);
+    this.#id = this.#engine.add(request, { firstAnswer: sampleIndex });
     this.#engine.watchLogits((_id, _index, logits) => {
       this.#logits = logits;
     });

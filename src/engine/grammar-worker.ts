@@ -5,26 +5,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { CompiledGrammar, GrammarMatcher } from "@mlc-ai/web-xgrammar";
 import { type GrammarLibrary, loadGrammarLibrary } from "./grammar-library.ts";
-import type { Grammar } from "./request.ts";
-
-export type GrammarWorkerData = {
-  grammar: Grammar;
-  /** The bytes of all tokens, one behind the other, and where each begins; a token without text has none. */
-  tokenBytes: Uint8Array;
-  tokenOffsets: Int32Array;
-  stopTokenIds: readonly number[];
-};
-
-/** `board` int32 [boardWords.mask + mask words]. */
-export type ToGrammarWorker =
-  | { type: "open"; id: number; board: Int32Array }
-  | { type: "accept"; id: number; token: number }
-  | { type: "close"; id: number };
-
-export type FromGrammarWorker = { type: "ready" } | { type: "refused"; reason: string };
-
-/** The words of a board: how many masks have been made (−1: it has failed), whether the text is complete, then the mask. */
-export const boardWords = { masks: 0, complete: 1, mask: 2 } as const;
+import {
+  boardWords,
+  type FromGrammarWorker,
+  type GrammarWorkerData,
+  type ToGrammarWorker,
+} from "./grammar-messages.ts";
 
 /** One line, on which JSON has its usual spaces: small models waste no tokens on layout. */
 const layout = { anyWhitespace: false, indent: -1, separators: [", ", ": "] as [string, string] };

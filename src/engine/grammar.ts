@@ -4,7 +4,12 @@ import { Worker } from "node:worker_threads";
 import { RookeryError } from "../base/errors.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkGrammar } from "./grammar-check.ts";
-import { boardWords, type FromGrammarWorker, type GrammarWorkerData, type ToGrammarWorker } from "./grammar-worker.ts";
+import {
+  boardWords,
+  type FromGrammarWorker,
+  type GrammarWorkerData,
+  type ToGrammarWorker,
+} from "./grammar-messages.ts";
 import type { Grammar } from "./request.ts";
 import type { TokenMask } from "./sampling.ts";
 

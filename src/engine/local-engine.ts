@@ -2,6 +2,7 @@
 import { Engine, type RunnableModel } from "./engine.ts";
 import { EngineClient } from "./engine-client.ts";
 import { EngineLoop } from "./engine-loop.ts";
+import { Grammars } from "./grammar.ts";
 import { type EngineOptionsInput, engineOptionsSchema, settleOptions } from "./options.ts";
 
 export class LocalEngine extends EngineClient {
@@ -15,6 +16,7 @@ export class LocalEngine extends EngineClient {
     const engine = new Engine(source, settings);
     const loop: EngineLoop = new EngineLoop(
       engine,
+      new Grammars(source.tokenizer, source.model.config.vocabularySize),
       (outputs) => this.deliver(outputs),
       (error) => this.fail(error),
     );

@@ -3,21 +3,37 @@ import { type StreamKeys, streamKeys } from "../base/random.ts";
 import { pageTokens } from "../tensor/ops/paged-attention.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { AnswerText } from "./answer.ts";
+import type { GrammarText } from "./grammar.ts";
 import { pageKey } from "./prefix.ts";
 import type { EngineRequest, TokenLogprobs } from "./request.ts";
-import { TokenCounts } from "./sampling.ts";
+import { TokenCounts, type TokenMask } from "./sampling.ts";
+
+export type TaskContents = RequestExtras & {
+  prompt: Int32Array;
+  /** Undefined for an embedding, which only reads. */
+  request: EngineRequest | undefined;
+  /** The key before the first page's. */
+  rootKey: string;
+  hiddenSize: number;
+};
+
+export type RequestExtras = {
+  /** Answers of the same seed that there have been before: these draw other numbers. */
+  firstAnswer?: number;
+  /** For a request with a grammar, one an answer; the engine disposes of them from now on. */
+  grammars?: readonly GrammarText[];
+};
 
 /** What the texts of one request share. */
 export class Task {
   readonly id: number;
   readonly prompt: Int32Array;
-  /** Undefined for an embedding, which only reads. */
   readonly request: EngineRequest | undefined;
-  /** The key before the first page's. */
   readonly rootKey: string;
   /** Texts under way; the first alone until the prompt has been read. */
   readonly sequences = new Set<Sequence>();
   readonly firstAnswer: number;
+  readonly grammars: readonly GrammarText[];
   unfinished: number;
   isPromptRead = false;
   cachedTokens = 0;
@@ -26,21 +42,13 @@ export class Task {
   /** The sum of the hidden states so far. */
   readonly hiddenSum: Float64Array | undefined;
 
-  constructor(
-    id: number,
-    what: {
-      prompt: Int32Array;
-      request: EngineRequest | undefined;
-      rootKey: string;
-      hiddenSize: number;
-      firstAnswer: number;
-    },
-  ) {
+  constructor(id: number, what: TaskContents) {
     this.id = id;
     this.prompt = what.prompt;
     this.request = what.request;
     this.rootKey = what.rootKey;
-    this.firstAnswer = what.firstAnswer;
+    this.firstAnswer = what.firstAnswer ?? 0;
+    this.grammars = what.grammars ?? [];
     this.unfinished = what.request?.count ?? 1;
     if (!what.request) this.hiddenSum = new Float64Array(what.hiddenSize);
   }
@@ -60,6 +68,9 @@ export class Sequence {
   readonly keys: StreamKeys;
   readonly text: AnswerText | undefined;
   readonly counts: TokenCounts;
+  readonly grammar: GrammarText | undefined;
+  /** What the grammar permits next, once it is asked. */
+  mask: TokenMask | undefined;
   readonly answer: number[] = [];
   /** Of prompt and answer, each holding `pageTokens` tokens. */
   readonly pages: number[] = [];
@@ -79,6 +90,7 @@ export class Sequence {
     const { request, prompt } = task;
     this.keys = streamKeys(request?.seed ?? 0, "sample", task.firstAnswer + index);
     this.text = request && new AnswerText(tokenizer, request.stopStrings);
+    this.grammar = task.grammars[index];
     this.counts = new TokenCounts(prompt);
   }
 

@@ -5,6 +5,7 @@ import { loadModel } from "../interop/load.ts";
 import { Execution } from "../tensor/execution.ts";
 import { Engine } from "./engine.ts";
 import { EngineLoop } from "./engine-loop.ts";
+import { Grammars } from "./grammar.ts";
 import { settleOptions, threadsOf } from "./options.ts";
 import type { EngineWorkerData, FromEngineWorker, ToEngineWorker } from "./worker-engine.ts";
 
@@ -23,7 +24,8 @@ async function serveEngine(port: Port, { modelFolder, options }: EngineWorkerDat
   const engine = resources.use(new Engine({ execution, model, tokenizer: loaded.tokenizer }, settings));
 
   const closed = Promise.withResolvers<void>();
-  const loop = new EngineLoop(engine, (outputs) => send({ type: "outputs", outputs }), closed.reject);
+  const grammars = resources.use(new Grammars(loaded.tokenizer, model.config.vocabularySize));
+  const loop = new EngineLoop(engine, grammars, (outputs) => send({ type: "outputs", outputs }), closed.reject);
   port.on("message", (message: ToEngineWorker) => {
     if (message.type === "start") loop.start(message.id, message.work);
     else if (message.type === "cancel") loop.cancel(message.id);
