@@ -16,13 +16,20 @@ typedef struct {
    * projection's, `units` panels further on in c.
    */
   size_t units, halves, units_per_task;
-  size_t unit_stride, half_stride; /* bytes in packed */
   const int32_t *offsets;
   int32_t all_rows[2];
 } matmul_job;
 
-/* Rows [row, row + rows) of c, columns of the units [unit, last) of the packed matrix b: gemm_vector.c (panels) and gemm_amx.c. */
-void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t unit, size_t last);
-void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t unit, size_t last);
+/* The units [unit, last) of a block [k, k_end) of a packed matrix's inner dimension. b is where unit 0 of the block is, or would be. */
+typedef struct {
+  const char *b;
+  size_t unit_stride, half_stride; /* bytes */
+  size_t unit, last, k, k_end;
+} matmul_units;
+
+/* Rows [row, row + rows) of c, columns of some units: gemm_vector.c (panels) and gemm_amx.c. */
+void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, matmul_units units);
+/* Unless the block is the whole inner dimension, sums stay in `carry` [rows / 32, panels, 32, 32] from one block to the next. */
+void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_units units, float *carry);
 
 #endif

@@ -12,39 +12,44 @@ static void copy_rows_as_tiles(const bf16 *a, size_t row_elements, size_t rows, 
   settle_stores();
 }
 
-void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t unit, size_t last) {
+void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_units units, float *carry) {
   _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
   _Alignas(64) float sums[3][PANEL * PANEL]; /* one being made, one on its way to memory, and, if gated, that one's gate */
   _Alignas(64) float partial[MOST_PANELS][PANEL * PANEL];
-  size_t inner = job->inner, all_steps = ceil_div(inner, 32), configured = 0, turn = 0;
-  size_t panels = (last - unit) * job->halves, coming_a_panel = ceil_div(32, panels);
+  size_t inner = job->inner, configured = 0, turn = 0;
+  size_t panels = (units.last - units.unit) * job->halves, coming_a_panel = ceil_div(32, panels);
   const bf16 *a = (const bf16 *)job->a + row * inner;
-  finished_block finished = {.target = &job->target};
+  tile_run run = {.finished = {.target = &job->target}};
   for (size_t r = 0; r < rows; r += 32) {
     size_t count = smaller(rows - r, 32);
-    if (count != configured) { configure_tiles(count); configured = count; }
-    for (size_t step = 0; step < all_steps; step += CHUNK_STEPS) {
-      size_t steps = smaller(all_steps - step, CHUNK_STEPS), k = step * 32;
-      copy_rows_as_tiles(a + r * inner + k, inner, count, smaller(inner - k, steps * 32), tiles);
-      int is_last = step + steps == all_steps;
+    if (count != configured) {
+      store_tiles(&run, configured);
+      configure_tiles(count);
+      configured = count;
+    }
+    float *carried = carry + r / 32 * panels * PANEL * PANEL;
+    for (size_t k = units.k; k < units.k_end; k += CHUNK_STEPS * 32) {
+      size_t next_k = smaller(k + CHUNK_STEPS * 32, units.k_end), steps = ceil_div(next_k - k, 32);
+      copy_rows_as_tiles(a + r * inner + k, inner, count, next_k - k, tiles);
+      int is_last = next_k == inner, is_end = next_k == units.k_end;
       /* the chunk after this one: further along the same rows, or the start of the next */
-      const bf16 *next = is_last ? a + (r + 32) * inner : a + r * inner + k + steps * 32;
-      size_t next_rows = is_last ? smaller(rows - r - count, 32) : count;
+      const bf16 *next = is_end ? a + (r + 32) * inner + units.k : a + r * inner + next_k;
+      size_t next_rows = is_end ? smaller(rows - r - count, 32) : count;
       for (size_t i = 0; i < panels; i++) {
-        size_t half = i % job->halves, column = (unit + i / job->halves + half * job->units) * PANEL;
-        const bf16 *from = (const bf16 *)(b + (unit + i / job->halves) * job->unit_stride + half * job->half_stride) + step * 1024;
-        const float *before = step ? partial[i] : 0;
-        float *to = is_last ? sums[turn] : partial[i];
+        size_t half = i % job->halves, unit = units.unit + i / job->halves, column = (unit + half * job->units) * PANEL;
+        const bf16 *from = (const bf16 *)(units.b + unit * units.unit_stride + half * units.half_stride) + (k - units.k) * 32;
+        const float *before = !k ? 0 : k == units.k ? carried + i * PANEL * PANEL : partial[i];
+        float *to = is_last ? sums[turn] : is_end ? carried + i * PANEL * PANEL : partial[i];
         size_t first = smaller(i * coming_a_panel, next_rows);
         coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
-        multiply_chunk(tiles, from, steps, count, before, to, &finished, coming);
+        multiply_chunk(&run, tiles, from, steps, count, before, to, coming);
         if (!is_last) continue;
-        finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0, 0};
+        run.finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0, 0};
         turn = turn == job->halves ? 0 : turn + 1;
       }
     }
   }
-  store_rest(&finished);
+  store_rest(&run, configured);
   _tile_release();
 }
 #endif

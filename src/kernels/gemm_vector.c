@@ -16,22 +16,22 @@ INLINE void copy_rows(const char *a, size_t row_elements, size_t rows, size_t in
   }
 }
 
-void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, const char *b, size_t panel, size_t last) {
+void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, matmul_units units) {
   _Alignas(64) float a[ROWS_AT_ONCE * ROW_STEP];
   _Alignas(64) float sums[MOST_PANELS][ROWS_AT_ONCE * PANEL];
-  size_t inner = job->inner, bytes = job->unit_stride;
+  size_t inner = job->inner, bytes = units.unit_stride;
   for (size_t r = 0; r < rows; r += ROWS_AT_ONCE) {
     size_t count = smaller(rows - r, ROWS_AT_ONCE);
     for (size_t k = 0; k < inner; k += CHUNK) {
       size_t steps = smaller(inner - k, CHUNK);
       if (job->dtype == ROOKERY_BF16) copy_rows(job->a + ((row + r) * inner + k) * sizeof(bf16), inner, count, steps, a, 1);
       else copy_rows(job->a + ((row + r) * inner + k) * sizeof(float), inner, count, steps, a, 0);
-      for (size_t p = panel; p < last; p++) {
-        const float *strip = (const float *)(b + p * bytes) + k * STRIP;
+      for (size_t p = units.unit; p < units.last; p++) {
+        const float *strip = (const float *)(units.b + p * bytes) + k * STRIP;
         for (size_t column = 0; column < PANEL; column += STRIP, strip += inner * STRIP) {
-          multiply_strip(a, ROW_STEP, 1, strip, steps, count, sums[p - panel] + column, PANEL, k > 0);
+          multiply_strip(a, ROW_STEP, 1, strip, steps, count, sums[p - units.unit] + column, PANEL, k > 0);
         }
-        if (k + steps == inner) store_block(&job->target, sums[p - panel], row + r, count, p * PANEL);
+        if (k + steps == inner) store_block(&job->target, sums[p - units.unit], row + r, count, p * PANEL);
       }
     }
   }

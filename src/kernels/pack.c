@@ -81,12 +81,12 @@ INLINE void fetch_next_panel(const unpacked_weight *weight, const float *w, size
 }
 #endif
 
-void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, char *to) {
+void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, size_t k, size_t k_end, char *to) {
   size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out, first = panel * PANEL;
   const float *w = weight->w + group * weight->out * weight->in;
 #ifdef ROOKERY_AMX
   if (uses_tiles(weight->dtype)) {
-    for (size_t k = 0; k < inner; k += 32) {
+    for (; k < k_end; k += 32) {
       fetch_next_panel(weight, w, first, k, columns, inner);
       for (size_t half = 0; half < 2; half++, to += 1024) {
         size_t column = first + half * 16, left = column < columns ? columns - column : 0;
@@ -97,6 +97,9 @@ void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, char 
     }
     return;
   }
+#else
+  (void)k;
+  (void)k_end;
 #endif
   for (size_t column = first; column < first + PANEL; column += STRIP) {
     size_t left = column < columns ? columns - column : 0;
@@ -113,9 +116,15 @@ static void pack_one_panel(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const pack_job *job = context;
   const unpacked_weight *weight = &job->weight;
-  size_t panels = ceil_div(weight->transpose ? weight->in : weight->out, PANEL);
-  char *to = job->packed + (size_t)task * panel_bytes(weight->dtype, weight->transpose ? weight->out : weight->in);
-  pack_panel(weight, (size_t)task / panels, (size_t)task % panels, to);
+  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out;
+  size_t panels = ceil_div(columns, PANEL), group = (size_t)task / panels, panel = (size_t)task % panels;
+  char *block = job->packed + group * matrix_bytes(weight->dtype, inner, columns);
+  for (size_t k = 0, k_end; k < inner; k = k_end) {
+    k_end = smaller(k + inner_block(weight->dtype, inner), inner);
+    size_t bytes = panel_bytes(weight->dtype, k_end - k);
+    pack_panel(weight, group, panel, k, k_end, block + panel * bytes);
+    block += panels * bytes;
+  }
 }
 
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups, size_t out,

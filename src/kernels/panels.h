@@ -4,6 +4,9 @@
  * A weight is packed in panels of 32 columns. For bf16 on AMX a panel holds, for each 32 of the inner dimension, two B tiles
  * (16 pairs x 16 columns x 2 bf16); elsewhere it holds strips of columns, one after the other, each f32 [inner][STRIP], rounded to
  * bf16 if that is the dtype. Columns and inner dimension are padded with zeros, so kernels have no edge there.
+ *
+ * On tiles a long inner dimension is cut into blocks, each with all its panels before the next: a product goes by them block by block, and
+ * panels one after the other do not fight for the same places of a cache.
  */
 #ifndef ROOKERY_PANELS_H
 #define ROOKERY_PANELS_H
@@ -49,6 +52,14 @@ INLINE size_t panel_bytes(int32_t dtype, size_t inner) {
 INLINE size_t matrix_bytes(int32_t dtype, size_t inner, size_t columns) {
   return ceil_div(columns, PANEL) * panel_bytes(dtype, inner);
 }
+
+/*
+ * Of the inner dimension, what a block takes: panels of whole length, until too few of them fit in a cache for the rows they meet there. Short
+ * blocks move the sums to and fro more often, long ones the rows: this is between.
+ */
+#define INNER_BLOCK 1024
+#define MOST_WHOLE_INNER 1536
+INLINE size_t inner_block(int32_t dtype, size_t inner) { return uses_tiles(dtype) && inner > MOST_WHOLE_INNER ? INNER_BLOCK : inner; }
 
 /*
  * Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon.

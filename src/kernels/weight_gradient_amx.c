@@ -138,7 +138,7 @@ float gradient_tile_block(const gradient_job *job, size_t group, size_t set, siz
   const bf16 *shared_tiles = job->shared_tiles + steps_before(job, group) * blocks * 1024;
   int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
   sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0};
-  finished_block finished = {.target = &target};
+  tile_run run = {.finished = {.target = &target}};
   f32_lanes squares = splat(0);
   configure_tiles(32);
   for (size_t span_step = 0; span_step < all_steps; span_step += span) {
@@ -160,16 +160,16 @@ float gradient_tile_block(const gradient_job *job, size_t group, size_t set, siz
           size_t fetched = smaller(i * steps * rows_a_step, next_rows);
           coming_rows coming = {(const char *)(own.at + (next_row + fetched) * own.columns + next_column), fetched < next_rows ? rows_a_step : 0,
                                 stride, rows_a_step * stride};
-          multiply_chunk(job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, step ? kept : 0, to, &finished, coming);
+          multiply_chunk(&run, job->shares_x ? tiles : other, job->shares_x ? other : tiles, steps, 32, step ? kept : 0, to, coming);
           if (!is_last) continue;
           size_t shared_column = (set + i) * 32, row = job->shares_x ? column : shared_column;
-          finished = (finished_block){&target, to, row, job->shares_x ? shared_column : column, smaller(job->out - row, 32), 0, job->squares ? &squares : 0};
+          run.finished = (finished_block){&target, to, row, job->shares_x ? shared_column : column, smaller(job->out - row, 32), 0, job->squares ? &squares : 0};
           turn ^= 1;
         }
       }
     }
   }
-  store_rest(&finished);
+  store_rest(&run, 32);
   _mm_sfence(); /* rows may have gone past the cache */
   _tile_release();
   return vector_sum(squares);
