@@ -119,9 +119,7 @@ static matmul_units pack_units(const packing_job *job, size_t group, size_t unit
   size_t k_end = smaller(k + inner_block(matmul->dtype, matmul->inner), matmul->inner), bytes = panel_bytes(matmul->dtype, k_end - k);
   size_t stride = matmul->halves * bytes;
   matmul_units units = {to - unit * stride, stride, bytes, unit, smaller(unit + matmul->units_per_task, matmul->units), k, k_end};
-  for (size_t u = unit; u < units.last; u++) {
-    for (size_t half = 0; half < matmul->halves; half++, to += bytes) pack_panel(&job->weight, group, u + half * matmul->units, k, k_end, to);
-  }
+  pack_panels(&job->weight, group, (panel_set){unit, units.last - unit, matmul->halves, matmul->units}, k, k_end, to, bytes);
   return units;
 }
 

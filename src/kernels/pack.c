@@ -69,38 +69,30 @@ INLINE void pack_strip(const float *w, size_t row_stride, size_t columns, size_t
 }
 
 #ifdef ROOKERY_AMX
-/* Asks for the part of the next panel that lies beside this one's: strides so wide are lost on the hardware's prefetcher. */
-INLINE void fetch_next_panel(const unpacked_weight *weight, const float *w, size_t first, size_t k, size_t columns, size_t inner) {
-  size_t next = first + PANEL;
-  if (next + PANEL > columns || k + 32 > inner) return;
-  const float *from = weight->transpose ? w + k * weight->in + next : w + next * weight->in + k;
+/* Asks for what is packed next but a few: strides so wide are lost on the hardware's prefetcher. */
+INLINE void fetch_rows(const float *from, size_t row_stride) {
   for (size_t row = 0; row < 32; row++) {
-    _mm_prefetch((const char *)(from + row * weight->in), _MM_HINT_T1);
-    _mm_prefetch((const char *)(from + row * weight->in + 16), _MM_HINT_T1);
+    _mm_prefetch((const char *)(from + row * row_stride), _MM_HINT_T1);
+    _mm_prefetch((const char *)(from + row * row_stride + 16), _MM_HINT_T1);
+  }
+}
+
+/* 32 of the inner dimension of a panel: two B tiles. */
+static void pack_step(const unpacked_weight *weight, const float *w, size_t first, size_t k, bf16 *to) {
+  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out;
+  if (weight->transpose && k + 64 <= inner && first + PANEL <= columns) fetch_rows(w + (k + 32) * weight->in + first, weight->in);
+  if (!weight->transpose && k + 32 <= inner && first + 2 * PANEL <= columns) fetch_rows(w + (first + PANEL) * weight->in + k, weight->in);
+  for (size_t half = 0; half < 2; half++, to += 512) {
+    size_t column = first + half * 16, left = column < columns ? columns - column : 0;
+    if (!left) memset(to, 0, 1024);
+    else if (weight->transpose) pack_tile_from_columns(w + k * weight->in + column, weight->in, smaller(left, 16), smaller(inner - k, 32), to);
+    else pack_tile_from_rows(w + column * weight->in + k, weight->in, smaller(left, 16), smaller(inner - k, 32), to);
   }
 }
 #endif
 
-void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, size_t k, size_t k_end, char *to) {
-  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out, first = panel * PANEL;
-  const float *w = weight->w + group * weight->out * weight->in;
-#ifdef ROOKERY_AMX
-  if (uses_tiles(weight->dtype)) {
-    for (; k < k_end; k += 32) {
-      fetch_next_panel(weight, w, first, k, columns, inner);
-      for (size_t half = 0; half < 2; half++, to += 1024) {
-        size_t column = first + half * 16, left = column < columns ? columns - column : 0;
-        if (!left) { memset(to, 0, 1024); continue; }
-        if (weight->transpose) pack_tile_from_columns(w + k * weight->in + column, weight->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
-        else pack_tile_from_rows(w + column * weight->in + k, weight->in, smaller(left, 16), smaller(inner - k, 32), (bf16 *)to);
-      }
-    }
-    return;
-  }
-#else
-  (void)k;
-  (void)k_end;
-#endif
+static void pack_strips(const unpacked_weight *weight, const float *w, size_t first, char *to) {
+  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out;
   for (size_t column = first; column < first + PANEL; column += STRIP) {
     size_t left = column < columns ? columns - column : 0;
     float *strip = (float *)to + (column - first) * inner;
@@ -110,29 +102,52 @@ void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, size_
   }
 }
 
-typedef struct { unpacked_weight weight; char *packed; } pack_job;
+void pack_panels(const unpacked_weight *weight, size_t group, panel_set set, size_t k, size_t k_end, char *to, size_t stride) {
+  const float *w = weight->w + group * weight->out * weight->in;
+  size_t panels = set.count * set.halves;
+#ifdef ROOKERY_AMX
+  if (uses_tiles(weight->dtype)) {
+    /* as the weight lies: across its rows where they are what is summed over, so that all panels of a row are read together; else along them */
+    size_t steps = ceil_div(k_end - k, 32), outer = weight->transpose ? steps : panels, inner = weight->transpose ? panels : steps;
+    for (size_t i = 0; i < outer; i++) {
+      for (size_t j = 0; j < inner; j++) {
+        size_t p = weight->transpose ? j : i, step = weight->transpose ? i : j;
+        size_t panel = set.first + p / set.halves + p % set.halves * set.distance;
+        pack_step(weight, w, panel * PANEL, k + step * 32, (bf16 *)(to + p * stride) + step * 1024);
+      }
+    }
+    return;
+  }
+#endif
+  (void)k; (void)k_end;
+  for (size_t p = 0; p < panels; p++) pack_strips(weight, w, (set.first + p / set.halves + p % set.halves * set.distance) * PANEL, to + p * stride);
+}
 
-static void pack_one_panel(void *context, int32_t task, int32_t thread) {
+#define TASK_PANELS 16
+#define TASK_INNER 256 /* with tiles; divides blocks of the inner dimension */
+typedef struct { unpacked_weight weight; char *packed; size_t inner, columns, sets, pieces; } pack_job;
+
+static void pack_some_panels(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const pack_job *job = context;
   const unpacked_weight *weight = &job->weight;
-  size_t inner = weight->transpose ? weight->out : weight->in, columns = weight->transpose ? weight->in : weight->out;
-  size_t panels = ceil_div(columns, PANEL), group = (size_t)task / panels, panel = (size_t)task % panels;
-  char *block = job->packed + group * matrix_bytes(weight->dtype, inner, columns);
-  for (size_t k = 0, k_end; k < inner; k = k_end) {
-    k_end = smaller(k + inner_block(weight->dtype, inner), inner);
-    size_t bytes = panel_bytes(weight->dtype, k_end - k);
-    pack_panel(weight, group, panel, k, k_end, block + panel * bytes);
-    block += panels * bytes;
-  }
+  size_t piece = (size_t)task % job->pieces, first = (size_t)task / job->pieces % job->sets * TASK_PANELS, group = (size_t)task / job->pieces / job->sets;
+  size_t panels = ceil_div(job->columns, PANEL), length = inner_block(weight->dtype, job->inner);
+  size_t k = piece * TASK_INNER, k_end = job->pieces > 1 ? smaller(k + TASK_INNER, job->inner) : job->inner, block = k / length * length;
+  size_t bytes = panel_bytes(weight->dtype, smaller(length, job->inner - block));
+  char *to = job->packed + group * matrix_bytes(weight->dtype, job->inner, job->columns) + panels * panel_bytes(weight->dtype, block) + first * bytes +
+             panel_bytes(weight->dtype, k - block);
+  pack_panels(weight, group, (panel_set){first, smaller(TASK_PANELS, panels - first), 1, 0}, k, k_end, to, bytes);
 }
 
 ROOKERY_API int32_t rookery_pack(uintptr_t pool, int32_t dtype, uintptr_t weight, uintptr_t packed, size_t groups, size_t out,
                                  size_t in, int32_t transpose) {
   if (!weight || !is_aligned(packed) || !is_weight(groups, out, in) || !is_dtype(dtype)) return ROOKERY_BAD_ARGUMENT;
-  size_t panels = groups * ceil_div(transpose ? in : out, PANEL);
-  if (panels > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
-  pack_job job = {{dtype, transpose, (const float *)weight, out, in}, (char *)packed};
-  rookery_parallel(pool, (int32_t)panels, pack_one_panel, &job);
+  pack_job job = {{dtype, transpose, (const float *)weight, out, in}, (char *)packed, transpose ? out : in, transpose ? in : out, 0, 1};
+  job.sets = ceil_div(ceil_div(job.columns, PANEL), TASK_PANELS);
+  if (uses_tiles(dtype)) job.pieces = ceil_div(job.inner, TASK_INNER);
+  size_t tasks = groups * job.sets * job.pieces;
+  if (groups * ceil_div(job.columns, PANEL) > INT32_MAX || tasks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  rookery_parallel(pool, (int32_t)tasks, pack_some_panels, &job);
   return ROOKERY_OK;
 }

@@ -8,9 +8,10 @@
 typedef struct { int32_t dtype, transpose; const float *w; size_t out, in; } unpacked_weight;
 
 /*
- * Writes panel `panel` of matrix `group`: panel_bytes() of the dimension that is summed over. Of a panel of tiles it may be a part,
- * [k, k_end) of that dimension with k a multiple of 32; a panel of strips is written whole.
+ * Some panels of matrix `group`, `stride` bytes apart at `to`: of each `halves` (1, or 2 that lie `distance` apart in the matrix) from `first`
+ * on. Of panels of tiles a part may be packed, [k, k_end) of what is summed over, k a multiple of 32; panels of strips are written whole.
  */
-void pack_panel(const unpacked_weight *weight, size_t group, size_t panel, size_t k, size_t k_end, char *to);
+typedef struct { size_t first, count, halves, distance; } panel_set;
+void pack_panels(const unpacked_weight *weight, size_t group, panel_set set, size_t k, size_t k_end, char *to, size_t stride);
 
 #endif

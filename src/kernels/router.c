@@ -46,7 +46,8 @@ static void pack_router_panel(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const router_pack_job *job = context;
   size_t inner = job->weight.transpose ? job->weight.out : job->weight.in;
-  pack_panel(&job->weight, 0, (size_t)task, 0, inner, job->packed + (size_t)task * panel_bytes(ROOKERY_F32, inner));
+  size_t bytes = panel_bytes(ROOKERY_F32, inner);
+  pack_panels(&job->weight, 0, (panel_set){(size_t)task, 1, 1, 0}, 0, inner, job->packed + (size_t)task * bytes, bytes);
 }
 
 static void pack_router(uintptr_t pool, const router_job *job, int32_t transpose, char *packed) {
