@@ -10,6 +10,7 @@ import { checkHost, isLoopback } from "./access.ts";
 import { createApp } from "./app.ts";
 import { toApiError, unavailable } from "./errors.ts";
 import { type Listening, listen } from "./listen.ts";
+import { createPages } from "./pages.ts";
 
 export type ServeModelOptions = {
   /** A model directory. */
@@ -24,7 +25,7 @@ export type ServeModelOptions = {
   engine?: EngineOptionsInput;
   /** How long running requests may go on once the server is to end. */
   drainSeconds: number;
-  /** Pages for browsers, at `/`. */
+  /** Pages for browsers, at `/`; by default the one that talks to the model. */
   pages?: Hono;
   /** Called when the port is taken, before the model is loaded; and when the server is ready. */
   onState?: (state: "loading" | "ready", url: string) => void;
@@ -70,7 +71,7 @@ export async function serveModel(
     loopbackNamesOnly,
     draining: draining.signal,
     stopping: stopping.signal,
-    ...(options.pages === undefined ? {} : { pages: options.pages }),
+    pages: options.pages ?? createPages(),
     ...(onEvent === undefined ? {} : { onEvent }),
   });
   answer = (request) => app.fetch(request);
