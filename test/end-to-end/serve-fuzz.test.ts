@@ -33,7 +33,7 @@ async function faultOf(response: Response): Promise<string | undefined> {
   }
   if (!type.startsWith("application/json") || text === "") return undefined;
   const { error } = JSON.parse(text) as { error?: { message: unknown; type: unknown } };
-  const isRight = response.status < 400 ? error === undefined : typeof error?.message === "string";
+  const isRight = response.status < 400 ? (error ?? null) === null : typeof error?.message === "string";
   return isRight ? undefined : `status ${response.status} with ${text.slice(0, 300)}`;
 }
 
@@ -45,6 +45,8 @@ it(`${requests} random and mutated requests get right answers`, async () => {
     cacheBytes: 1 << 22,
     queueLimit: 64,
   });
+  // Its thread would keep a failed test from ending.
+  await using _ = { [Symbol.asyncDispose]: () => engine.close() };
   const warnings: string[] = [];
   const app = createApp(engine, {
     model: { id: "tiny", tokenizer: engine.tokenizer, generation: engine.directory.generation, createdSeconds: 0 },
