@@ -25,6 +25,11 @@ const cook = defineCommand({
     minutes: z.int().min(1).default(10).describe("how long"),
     lid: z.boolean().default(true).describe("cover the pot"),
     heat: z.enum(["low", "high"]).default("low").describe("how hot"),
+    timer: z
+      .union([z.boolean(), z.int().min(0)])
+      .default(false)
+      .describe("rings")
+      .meta({ valueName: "SECONDS" }),
     pot: z.strictObject({ liters: z.number().default(3).describe("its size") }).prefault({}),
   }),
   positionals: ["dish"],
@@ -91,6 +96,18 @@ test("flags win over --set, --set over the file, the file over the preset, the p
   assert.equal((await cooked("soup", "--config", file, "--lid")).lid, true);
   assert.equal((await cooked("soup", "--no-lid")).lid, false);
   assert.equal((await cooked("soup", "--set", "pot.liters=1.5")).pot.liters, 1.5);
+});
+
+test("a switch that may be given a number takes the number behind it, and no other word", async () => {
+  const timerOf = async (...words: string[]) => JSON.parse((await run("cook", ...words, "--json")).stdout).timer;
+  assert.equal(await timerOf("soup"), false);
+  assert.equal(await timerOf("--timer", "soup"), true);
+  assert.equal(await timerOf("--timer", "90", "soup"), 90);
+  assert.equal(await timerOf("soup", "--timer=90"), 90);
+  assert.equal(await timerOf("--timer", "--lid", "soup"), true);
+  assert.equal(await timerOf("soup", "--no-timer"), false);
+  assert.match((await run("cook", "soup", "--timer=late")).stderr, /--timer is "late"/);
+  assert.match((await run("cook", "--help")).stdout, /--timer \[SECONDS\]/);
 });
 
 test("a run's own config.json is a valid --config", async () => {

@@ -31,7 +31,7 @@ export function acquireLock(lockPath: string, what: string): FileLock {
       const found = readLockText(lockPath);
       if (found === null) continue;
       const holder = parseLock(found);
-      if (holder !== null && (holder.host !== record.host || isOwnerAlive(holder))) {
+      if (holder !== null && isHolding(holder)) {
         throw lockedError(lockPath, what, holder, record.host);
       }
       moveStaleAway(lockPath, found);
@@ -40,6 +40,16 @@ export function acquireLock(lockPath: string, what: string): FileLock {
     throw fileError(error, lockPath, "write");
   }
   throw new RookeryError("RUN_LOCKED", `${what} is locked (${lockPath}) and keeps changing hands`, "try again");
+}
+
+/** Whether a live process has the lock: for whoever only looks on. What another machine holds counts as alive. */
+export function isLockHeld(lockPath: string): boolean {
+  const holder = parseLock(readLockText(lockPath) ?? "");
+  return holder !== null && isHolding(holder);
+}
+
+function isHolding(holder: LockRecord): boolean {
+  return holder.host !== os.hostname() || isOwnerAlive(holder);
 }
 
 function lockedError(lockPath: string, what: string, holder: LockRecord, host: string): RookeryError {

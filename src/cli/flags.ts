@@ -11,6 +11,8 @@ export type Flag = {
   name: string;
   schema: OptionSchema;
   isBoolean: boolean;
+  /** A switch that may be given a number: `--dashboard` or `--dashboard 8081`. */
+  takesOptionalNumber: boolean;
   isRepeatable: boolean;
 };
 
@@ -39,6 +41,7 @@ export function flagsOf(schema: OptionSchema, positionals: readonly string[]): F
       name: toFlagName(key),
       schema: one,
       isBoolean: hasType(one, "boolean") && !hasType(one, "string") && !hasType(one, "number"),
+      takesOptionalNumber: hasType(one, "boolean") && hasType(one, "number") && !hasType(one, "string"),
       isRepeatable: hasType(one, "array"),
     }));
 }
@@ -60,11 +63,17 @@ export function parseWords(
   const loose: string[] = [];
   const parsed: ParsedWords = { layers: [], json: false, help: false };
   let openList: string[] | undefined;
+  /** The switch before this word, if a number may belong to it. */
+  let openSwitch: string | undefined;
 
   for (const token of tokenize(words, flags)) {
+    const before = openSwitch;
+    openSwitch = undefined;
     if (token.kind === "option-terminator") openList = undefined;
-    else if (token.kind === "positional") (openList ?? loose).push(token.value);
-    else {
+    else if (token.kind === "positional") {
+      if (before !== undefined && /^\d+$/.test(token.value)) flagValues[before] = token.value;
+      else (openList ?? loose).push(token.value);
+    } else {
       openList = undefined;
       const flag = flags.find((one) => one.name === token.name);
       if (flag === undefined) {
@@ -73,8 +82,11 @@ export function parseWords(
         else if (token.name === "set") assignments.push(requiredValue(token));
         else if (token.name === "config") parsed.layers.push(configLayer(requiredValue(token), command));
         else throw unknownFlag(token.rawName, flags);
-      } else if (flag.isBoolean) {
+      } else if (flag.takesOptionalNumber && token.value !== undefined) {
+        flagValues[flag.key] = token.value;
+      } else if (flag.isBoolean || flag.takesOptionalNumber) {
         flagValues[flag.key] = booleanOf(token);
+        if (flag.takesOptionalNumber) openSwitch = flag.key;
       } else if (flag.isRepeatable) {
         const list = flagValues[flag.key];
         const values = Array.isArray(list) ? list : [];
@@ -119,8 +131,9 @@ type OptionToken = {
 type Token = OptionToken | { kind: "positional"; value: string } | { kind: "option-terminator" };
 
 function tokenize(words: readonly string[], flags: readonly Flag[]): Token[] {
-  const takesValue = [...flags.filter((flag) => !flag.isBoolean).map((flag) => flag.name), "set", "config"];
-  const takesNone = [...flags.filter((flag) => flag.isBoolean).map((flag) => flag.name), "json"];
+  const isSwitch = (flag: Flag) => flag.isBoolean || flag.takesOptionalNumber;
+  const takesValue = [...flags.filter((flag) => !isSwitch(flag)).map((flag) => flag.name), "set", "config"];
+  const takesNone = [...flags.filter(isSwitch).map((flag) => flag.name), "json"];
   const { tokens } = parseArgs({
     args: [...words],
     options: {

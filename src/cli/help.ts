@@ -105,7 +105,8 @@ function nestedSection(command: Command): string[] {
 
 function flagSyntax(flag: Flag): string {
   if (flag.isBoolean) return flag.schema.default === true ? `--no-${flag.name}` : `--${flag.name}`;
-  return `--${flag.name} ${flag.schema.valueName ?? defaultValueName(flag.schema)}`;
+  const valueName = flag.schema.valueName ?? defaultValueName(flag.schema);
+  return `--${flag.name} ${flag.takesOptionalNumber ? `[${valueName}]` : valueName}`;
 }
 
 function defaultValueName(schema: OptionSchema): string {

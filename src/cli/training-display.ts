@@ -30,7 +30,7 @@ export function showTraining(display: Display): (event: TrainingOnlyEvent) => vo
       );
     } else if (event.type === "checkpoint") {
       display.print(`step ${event.step}: saved ${event.path}`, "quiet");
-    } else {
+    } else if (event.type === "training-step") {
       const { step, steps, crossEntropy, tokensPerSecond } = event;
       smoothed = { loss: smooth(smoothed?.loss, crossEntropy), speed: smooth(smoothed?.speed, tokensPerSecond) };
       const parts = [

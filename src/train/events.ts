@@ -25,5 +25,7 @@ export type TrainingStepEvent = {
 export type TrainingEvent =
   | RookeryEvent
   | TrainingStepEvent
+  /** The run has its folder, and its first step comes next. */
+  | { type: "run"; name: string; path: string }
   | { type: "evaluation"; step: number; bitsPerByte: number; crossEntropy: number }
   | { type: "checkpoint"; step: number; path: string };

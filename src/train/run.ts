@@ -174,6 +174,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
     removeCheckpointsAfter(run.paths.checkpoints, trainer.step);
     run.truncateMetrics(trainer.step);
   }
+  context.onEvent?.({ type: "run", name: run.paths.name, path: run.paths.path });
   context.onEvent?.({ type: "note", message: describeRun(parts, trainer) });
   return await trainToTheEnd(parts, trainer, context);
 }

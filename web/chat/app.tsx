@@ -1,11 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { IconChart, IconMenu, IconPlus, IconSettings } from "../shared/icons.tsx";
+import { KeyDialog } from "../shared/key-dialog.tsx";
 import { ThemeButton } from "../shared/theme.tsx";
 import type { ServerState } from "./chat.ts";
 import { Composer } from "./composer.tsx";
 import { titleOf } from "./conversation.ts";
 import { Experts } from "./experts.tsx";
-import { KeyDialog } from "./key-dialog.tsx";
 import { SettingsDialog } from "./settings.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { Thread } from "./thread.tsx";
@@ -96,7 +96,13 @@ export function App() {
         </div>
       )}
       {isSettingsOpen && <SettingsDialog onClose={() => setIsSettingsOpen(false)} />}
-      {chat.server.kind === "locked" && <KeyDialog wasWrong={chat.server.wasKeyWrong} />}
+      {chat.server.kind === "locked" && (
+        <KeyDialog
+          wasWrong={chat.server.wasKeyWrong}
+          onKey={() => void chat.connect()}
+          onLeave={() => chat.leaveLocked()}
+        />
+      )}
     </div>
   );
 }

@@ -1,7 +1,7 @@
 import { IconClose } from "../shared/icons.tsx";
+import { useModal } from "../shared/use-modal.ts";
 import type { Sampling } from "./conversation.ts";
 import { useChat } from "./use-chat.ts";
-import { useModal } from "./use-modal.ts";
 
 type NumberField = {
   key: keyof Sampling;

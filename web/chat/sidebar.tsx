@@ -1,7 +1,7 @@
 import { IconClose, IconPlus, IconTrash } from "../shared/icons.tsx";
+import { useModal } from "../shared/use-modal.ts";
 import { type Conversation, titleOf } from "./conversation.ts";
 import { useChat } from "./use-chat.ts";
-import { useModal } from "./use-modal.ts";
 
 /** The conversations: beside the page where there is room, else over it. */
 export function Sidebar({ isOpen, onClose }: { isOpen: boolean; onClose: () => void }) {

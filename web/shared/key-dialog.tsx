@@ -1,20 +1,18 @@
 import { useState } from "preact/hooks";
-import { apiKey } from "../shared/server.ts";
-import { useChat } from "./use-chat.ts";
+import { apiKey } from "./server.ts";
 import { useModal } from "./use-modal.ts";
 
 /** Asks for the API key that the server wants; the browser forgets it with the tab. */
-export function KeyDialog({ wasWrong }: { wasWrong: boolean }) {
-  const chat = useChat();
+export function KeyDialog({ wasWrong, onKey, onLeave }: { wasWrong: boolean; onKey(): void; onLeave(): void }) {
   const dialog = useModal();
   const [key, setKey] = useState("");
   const submit = (event: Event) => {
     event.preventDefault();
     apiKey.set(key.trim());
-    void chat.connect();
+    onKey();
   };
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby="key-title" onClose={() => chat.leaveLocked()}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="key-title" onClose={onLeave}>
       <form class="dialog-body" onSubmit={submit}>
         <h2 id="key-title">This server asks for a key</h2>
         <label class="setting">

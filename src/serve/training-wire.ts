@@ -1,0 +1,41 @@
+/** What the training page is told about a run. Types alone: the page imports them. */
+
+/** A column each; a row is a step, or the mean of several neighboring ones in a long run. Null: not finite. */
+export type TrainingRows = {
+  /** The last step of the row. */
+  step: number[];
+  /** Nats a token. */
+  loss: (number | null)[];
+  gradientNorm: (number | null)[];
+  learningRate: (number | null)[];
+  expertLearningRate: (number | null)[];
+  tokensPerSecond: (number | null)[];
+  recycledShare: (number | null)[];
+  droppedShare: (number | null)[];
+  /** The most that the process had held. */
+  peakMemoryBytes: (number | null)[];
+  /** [layers][rows][experts]: tokens an expert was sent, as a multiple of an even load. */
+  load: number[][][];
+};
+
+export type TrainingEvaluation = { step: number; bitsPerByte: number; crossEntropy: number };
+
+export type TrainingStatus = "running" | "finished" | "stopped";
+
+export type TrainingSnapshot = {
+  format: "rookery-training/1";
+  rookeryVersion: string;
+  name: string;
+  status: TrainingStatus;
+  totalSteps: number | null;
+  /** Tokens read so far. */
+  tokens: number;
+  /** What the run was started with, as far as one line holds it. */
+  settings: Record<string, string | number | boolean>;
+  stepsPerRow: number;
+  rows: TrainingRows;
+  evaluations: TrainingEvaluation[];
+};
+
+/** What came after a snapshot; the event `snapshot` replaces everything instead. */
+export type TrainingUpdate = Pick<TrainingSnapshot, "tokens" | "rows" | "evaluations">;
