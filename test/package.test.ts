@@ -33,7 +33,7 @@ const exportedNames: Record<string, string[]> = {
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
   "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
-  "./serve": ["createApp", "listen", "serveModel"],
+  "./serve": ["createApp", "createPages", "createTrainingRoutes", "listen", "serveModel"],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };

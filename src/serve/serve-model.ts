@@ -1,7 +1,6 @@
 /** A model directory on a port, from the loading of its weights to the end of its last stream. */
 import fs from "node:fs";
 import path from "node:path";
-import type { Hono } from "hono";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import type { EngineOptionsInput } from "../engine/options.ts";
@@ -11,6 +10,7 @@ import { createApp } from "./app.ts";
 import { toApiError, unavailable } from "./errors.ts";
 import { type Listening, listen } from "./listen.ts";
 import { createPages } from "./pages.ts";
+import { createTrainingRoutes } from "./training.ts";
 
 export type ServeModelOptions = {
   /** A model directory. */
@@ -25,8 +25,8 @@ export type ServeModelOptions = {
   engine?: EngineOptionsInput;
   /** How long running requests may go on once the server is to end. */
   drainSeconds: number;
-  /** Pages for browsers, at `/`; by default the one that talks to the model. */
-  pages?: Hono;
+  /** The folder of a run whose figures the training page shows; without it, there is the chat page alone. */
+  runFolder?: string;
   /** Called when the port is taken, before the model is loaded; and when the server is ready. */
   onState?: (state: "loading" | "ready", url: string) => void;
 };
@@ -53,13 +53,17 @@ export async function serveModel(
   checkAccess(host, apiKeys);
   const startMilliseconds = performance.now();
   const loopbackNamesOnly = apiKeys.length === 0;
+  const [draining, stopping] = [new AbortController(), new AbortController()];
+  const pages = createPages({ hasTraining: options.runFolder !== undefined });
+  if (options.runFolder !== undefined) {
+    pages.route("/", createTrainingRoutes(options.runFolder, { signal: draining.signal }));
+  }
   let answer: (request: Request) => Response | Promise<Response> = (request) =>
     answerLoading(request, loopbackNamesOnly);
   await using server = new Ending(await listen((request) => answer(request), { host, port }));
   const { url } = server.listening;
   onState?.("loading", url);
   const engine = await startEngine(modelFolder, options.engine, { signal, onEvent });
-  const [draining, stopping] = [new AbortController(), new AbortController()];
   const app = createApp(engine, {
     model: {
       id: modelId,
@@ -71,7 +75,7 @@ export async function serveModel(
     loopbackNamesOnly,
     draining: draining.signal,
     stopping: stopping.signal,
-    pages: options.pages ?? createPages(),
+    pages,
     ...(onEvent === undefined ? {} : { onEvent }),
   });
   answer = (request) => app.fetch(request);

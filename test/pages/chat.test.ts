@@ -252,6 +252,7 @@ test("every control has a name, and the order of focus is that of the page", asy
   assert.deepEqual(order.slice(0, 4), ["Skip to the conversation", "New conversation", "table", "Delete table"]);
   assert.deepEqual(order.slice(4, 6), ["Chat", "Experts"]);
   await button(page, "Settings").click();
+  await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   assert.equal(await page.evaluate("document.activeElement.getAttribute('aria-label')"), "Settings");

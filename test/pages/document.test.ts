@@ -129,5 +129,6 @@ test("what cannot be read is refused in words; a second document starts a conver
     await drop(page, "two.txt", "text/plain", "two");
     await page.locator(".chip", { hasText: "two.txt" }).waitFor();
     assert.equal(await page.locator(".message").count(), 0);
+    await page.locator(".conversation-open").nth(1).waitFor();
     assert.equal(await page.locator(".conversation-open").count(), 2);
   }));

@@ -156,6 +156,8 @@ export class Chat {
       });
       if (this.current.messages.length > 0) this.create();
       const { current } = this;
+      // What is recorded is read anew each time, and the document is to be read once.
+      current.recordsExperts = false;
       this.#documentTexts.set(current.id, text);
       const tokens = await countTokens(text);
       current.document = { name, characters: text.length, ...(tokens === undefined ? {} : { tokens }) };
@@ -286,8 +288,9 @@ export class Chat {
         message.content += event.text;
         pace.token();
       } else if (event.type === "experts") {
-        const room = limits.recordedTokens - stream.experts.length;
-        stream.experts.push(...event.tokens.slice(0, room));
+        // of a long prompt its end, which the answer follows
+        stream.experts.push(...event.tokens);
+        stream.experts.splice(0, stream.experts.length - limits.recordedTokens);
       } else if (event.type === "usage") {
         const { promptTokens, cachedTokens, answerTokens } = event;
         message.facts = { ...message.facts, promptTokens, cachedTokens, answerTokens };

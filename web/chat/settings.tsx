@@ -91,7 +91,9 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
             checked={recordsExperts}
             onChange={(event) => chat.update({ recordsExperts: event.currentTarget.checked })}
           />
-          <span>Record which experts handle each token</span>
+          <span>
+            Record which experts handle each token <small>(everything is then read anew for each answer)</small>
+          </span>
         </label>
         <footer class="dialog-foot">
           <button type="button" class="button" onClick={() => chat.update({ sampling: {} })}>

@@ -1,5 +1,5 @@
 import { createContext } from "preact";
-import { useContext, useEffect, useReducer } from "preact/hooks";
+import { useContext, useLayoutEffect, useReducer } from "preact/hooks";
 import type { Chat } from "./chat.ts";
 
 export const ChatContext = createContext<Chat | undefined>(undefined);
@@ -9,6 +9,7 @@ export function useChat(): Chat {
   const chat = useContext(ChatContext);
   if (chat === undefined) throw new Error("there is no chat around this component");
   const [, redraw] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => chat.subscribe(() => redraw(undefined)), [chat]);
+  // Before anything can happen between drawing and listening: what is missed is never drawn.
+  useLayoutEffect(() => chat.subscribe(() => redraw(undefined)), [chat]);
   return chat;
 }

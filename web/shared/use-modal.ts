@@ -1,13 +1,13 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** A dialog that is shown while `isOpen`; it gives the focus back, and closes at a click beside it. */
 export function useModal(isOpen = true) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isOpen) dialog.current?.showModal();
     else dialog.current?.close();
   }, [isOpen]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     // What lies beside its contents belongs to the dialog itself.
     const onClick = (event: MouseEvent) => {

@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
@@ -39,6 +40,12 @@ const serveSchema = z.strictObject({
   queueLimit: engine.queueLimit.meta({ valueName: "N" }),
   computeType: engine.computeType,
   threads: engine.threads.meta({ valueName: "N" }),
+  run: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("the run whose training page is shown at /training; by default MODEL's own")
+    .meta({ valueName: "RUN" }),
   drainSeconds: z
     .number()
     .min(0)
@@ -57,10 +64,12 @@ export const command = defineCommand({
   examples: [
     { line: "rookery serve my-run", purpose: "on http://127.0.0.1:8080, for this machine only" },
     { line: "rookery serve my-run --host 0.0.0.0 --api-key-file keys.txt", purpose: "for others, who have a key" },
+    { line: "rookery serve my-run --run newer-run", purpose: "and the figures of another run, which may be under way" },
     { line: "rookery serve models/nano --kv-cache-dtype fp8 --max-model-len 8192", purpose: "with a smaller cache" },
   ],
   async run(options, context, io) {
     const modelFolder = folderOfModel(options.model, options.runsFolder);
+    const runFolder = runFolderOf(options, modelFolder);
     const served = await serveModel(
       {
         modelFolder,
@@ -78,6 +87,7 @@ export const command = defineCommand({
           threads: options.threads,
         },
         drainSeconds: options.drainSeconds,
+        ...(runFolder === undefined ? {} : { runFolder }),
         onState: (state, url) => {
           if (state === "ready") io.write(`serving ${nameOf(options.model)} on ${url}\n`);
           else context.onEvent?.({ type: "note", message: `listening on ${url}; loading ${modelFolder}` });
@@ -91,6 +101,17 @@ export const command = defineCommand({
     `${finishedRequests} requests in ${Math.round(seconds)} s: ${shortNumber(promptTokens)} tokens read, ${shortNumber(generatedTokens)} written`,
   ],
 });
+
+/** The run that is asked for, by name or folder; else the run that the model lies in, if it does. */
+function runFolderOf({ run, runsFolder }: ServeOptions, modelFolder: string): string | undefined {
+  const isRun = (folder: string) => fs.existsSync(path.join(folder, "metrics.jsonl"));
+  if (run !== undefined) {
+    const named = path.join(runsFolder, run);
+    return isRun(named) ? named : run;
+  }
+  const around = path.dirname(modelFolder);
+  return path.basename(modelFolder) === "model" && isRun(around) ? around : undefined;
+}
 
 /** What clients call the model: the run's name, or the last part of its path. */
 function nameOf(model: string): string {
