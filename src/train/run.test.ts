@@ -66,7 +66,7 @@ test("a name that is taken is refused before anything is read", async () => {
   assert.deepEqual(runs(), ["taken"]);
 });
 
-test("it tells of each step, measurement and checkpoint", async () => {
+test("it tells of its folder, each step, measurement and checkpoint", async () => {
   const events: TrainingEvent[] = [];
   const told = { name: "told", evaluateEvery: 2, checkpointEvery: 2, heldOutShare: 0.3 };
   const result = await runTraining(options(told), { onEvent: (event) => events.push(event) });
@@ -74,7 +74,7 @@ test("it tells of each step, measurement and checkpoint", async () => {
   assert.deepEqual(
     own.map((event) => ("step" in event ? `${event.type} ${event.step}` : event.type)),
     [
-      ...["training-step 1", "training-step 2", "evaluation 2", "checkpoint 2"],
+      ...["run", "training-step 1", "training-step 2", "evaluation 2", "checkpoint 2"],
       ...["training-step 3", "evaluation 3", "checkpoint 3"],
     ],
   );
