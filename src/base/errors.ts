@@ -31,6 +31,7 @@ export const errorCodes = {
   NON_FINITE: "the loss or the gradient was not finite, several times in a row",
   OVERLOADED: "an engine has as many requests waiting as it takes",
   ENGINE_STOPPED: "an engine was asked for something after it was closed, or its thread has ended by a fault",
+  ENDPOINT_FAILED: "a server that was asked over HTTP does not answer, refuses, or breaks off",
   INTERRUPTED: "stopped by Ctrl-C, after saving",
   BENCH_FAILED: "a process that takes part in a benchmark ended or reported an error, or a result was wrong",
   MISSING_DEPENDENCY: "an optional package is not installed",

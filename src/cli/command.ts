@@ -8,6 +8,9 @@ import { type Display, isCommonEvent, showCommonEvents } from "./progress.ts";
 /** A command line that can be typed as it stands, and what it is for. */
 export type Example = { line: string; purpose: string };
 
+/** Where somebody types and reads: both ends are a terminal. */
+export type Terminal = { input: NodeJS.ReadStream; output: NodeJS.WriteStream };
+
 /** What a command may do to the outside besides returning a result. */
 export type CommandIo = {
   /** Whether the result is printed as JSON, so that nothing else may go to stdout. */
@@ -15,6 +18,8 @@ export type CommandIo = {
   /** Text for stdout while the work goes on, such as tokens as they are sampled; silent under `--json`. */
   write(text: string): void;
   stdin: AsyncIterable<Uint8Array | string>;
+  /** Undefined under `--json`, and where stdin or stdout is no terminal. */
+  terminal?: Terminal | undefined;
   /** Variables of the environment, for what must not stand on a command line. */
   environment: Readonly<Record<string, string | undefined>>;
 };

@@ -36,6 +36,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/sample.ts"),
   },
   {
+    name: "chat",
+    summary: "talk to a model, or to a server that has one",
+    load: () => import("./commands/chat.ts"),
+  },
+  {
     name: "serve",
     summary: "serve a model to clients of OpenAI's API, many at once",
     load: () => import("./commands/serve.ts"),

@@ -1,7 +1,7 @@
 import { type ExitCode, exitCodes, RookeryError } from "../base/errors.ts";
 import { didYouMean } from "../base/nearest.ts";
 import { rookeryVersion } from "../base/version.ts";
-import type { CommandIo } from "./command.ts";
+import type { CommandIo, Terminal } from "./command.ts";
 import { type CommandEntry, commandTable } from "./commands.ts";
 import type { DisplayStream } from "./progress.ts";
 import { oneLine } from "./text.ts";
@@ -11,6 +11,7 @@ export type Shell = {
   stdout: DisplayStream;
   stderr: DisplayStream;
   stdin: CommandIo["stdin"];
+  terminal?: Terminal | undefined;
   environment: Record<string, string | undefined>;
   /** Aborted when the user asks to stop. */
   signal: AbortSignal;
@@ -99,6 +100,7 @@ async function runCommand(entry: CommandEntry, words: readonly string[], shell: 
       io: {
         json,
         stdin: shell.stdin,
+        terminal: json ? undefined : shell.terminal,
         write: (text) => void (json || shell.stdout.write(text)),
         environment: shell.environment,
       },
@@ -153,6 +155,8 @@ export async function runFromShell(table = commandTable): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     stdin: process.stdin,
+    terminal:
+      process.stdin.isTTY && process.stdout.isTTY ? { input: process.stdin, output: process.stdout } : undefined,
     environment: process.env,
     signal: controller.signal,
   };

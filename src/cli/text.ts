@@ -11,6 +11,12 @@ export function oneLine(text: string): string {
   );
 }
 
+/** A text of a model, which may have seen any bytes, without those that would steer the terminal: they become U+FFFD. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�");
+}
+
 const numberSuffixes = [
   { from: 1e12, suffix: "T", size: 1e12 },
   { from: 1e9, suffix: "B", size: 1e9 },

@@ -11,7 +11,7 @@ import { Execution } from "../../tensor/execution.ts";
 import { controlText } from "../../text/pattern.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { shortNumber } from "../text.ts";
+import { printable, shortNumber } from "../text.ts";
 
 const largestPromptBytes = 64 * 2 ** 20;
 
@@ -178,10 +178,4 @@ async function collect(pieces: ReturnType<typeof generate>, write: (text: string
     if (next.done === true) return { ...one, finishReason: next.value.reason };
     one.tokens.push(next.value.token);
   }
-}
-
-/** Models write whatever bytes they have seen: those that would steer the terminal are shown as U+FFFD. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�");
 }
