@@ -20,8 +20,9 @@ export async function* typedLines(
   });
   signal?.addEventListener("abort", close);
   try {
+    const typed = lines[Symbol.asyncIterator](); // before the prompt, so that no line is missed
     lines.prompt();
-    for await (const line of lines) {
+    for await (const line of typed) {
       yield line;
       lines.prompt();
     }
