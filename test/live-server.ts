@@ -20,7 +20,7 @@ export type LiveServer = {
 export async function startLiveServer(
   options: { engine?: EngineOptionsInput; config?: Partial<ModelConfig> } & Partial<ServeModelOptions> = {},
 ): Promise<LiveServer> {
-  const { engine, config, ...rest } = options;
+  const { engine, config, onState, ...rest } = options;
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-serve-"));
   const modelFolder = rest.modelFolder ?? (await writeTinyModel(folder, config));
   const controller = new AbortController();
@@ -33,7 +33,10 @@ export async function startLiveServer(
       port: 0,
       drainSeconds: 10,
       engine: { threads: 1, cacheBytes: 1 << 23, ...engine },
-      onState: (state, url) => state === "ready" && ready.resolve(url),
+      onState: (state, url) => {
+        onState?.(state, url);
+        if (state === "ready") ready.resolve(url);
+      },
       ...rest,
       modelFolder,
     },

@@ -33,7 +33,8 @@ export function checkSamplingSettings(settings: SamplingSettings, vocabularySize
     expected: string,
   ) => {
     const value = settings[name];
-    if (value === undefined || isGood(value)) return;
+    // The kernel reads all but top-k as f32, in which 1e-50 is 0 and 1e50 infinite.
+    if (value === undefined || (isGood(value) && (name === "topK" || isGood(Math.fround(value))))) return;
     throw invalid(`${name} is ${value}`, `it must be ${expected}`);
   };
   check("temperature", (value) => value >= 0 && value <= 1000, "from 0 to 1000");

@@ -1,5 +1,6 @@
 /** An app on a port: one that starts early, ends late, and keeps no connection for ever. */
 import type { Server } from "node:http";
+import type { Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { RookeryError } from "../base/errors.ts";
 
@@ -42,6 +43,7 @@ export async function listen(
     serverOptions: { headersTimeout: 30_000, requestTimeout: 120_000, keepAliveTimeout: 20_000 },
   }) as Server;
   server.maxConnections = mostConnections;
+  const connections = new Connections(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(cannotListen(error as NodeJS.ErrnoException, host, port)));
     server.listen(port, host, resolve);
@@ -51,14 +53,42 @@ export async function listen(
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     port: taken,
-    close: (drainMilliseconds, abort) => close(server, drainMilliseconds, abort),
+    close: (drainMilliseconds, abort) => close(server, connections, drainMilliseconds, abort),
   };
 }
 
-async function close(server: Server, drainMilliseconds: number, abort: () => void): Promise<void> {
+/** Open connections, and whether a request is being answered on them. */
+class Connections {
+  readonly #open = new Set<Socket>();
+  readonly #busy = new Set<Socket>();
+
+  constructor(server: Server) {
+    server.on("connection", (socket) => {
+      this.#open.add(socket);
+      socket.once("close", () => this.#open.delete(socket));
+    });
+    server.on("request", ({ socket }, response) => {
+      this.#busy.add(socket);
+      response.once("close", () => this.#busy.delete(socket));
+    });
+  }
+
+  /** Unlike the server's own method, this ends connections on which nothing has been asked yet, too. */
+  closeIdle(): void {
+    for (const socket of this.#open) if (!this.#busy.has(socket)) socket.destroy();
+  }
+}
+
+async function close(
+  server: Server,
+  connections: Connections,
+  drainMilliseconds: number,
+  abort: () => void,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A connection that is kept alive ends only when somebody notices that it is idle.
-  const poll = setInterval(() => server.closeIdleConnections(), pollMilliseconds);
+  // Connections are kept alive after an answer: each is ended when it is seen to be idle.
+  connections.closeIdle();
+  const poll = setInterval(() => connections.closeIdle(), pollMilliseconds);
   try {
     if (await within(closed, drainMilliseconds)) return;
     abort();
