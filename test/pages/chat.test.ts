@@ -62,9 +62,9 @@ test("a question is answered as markdown, with what it took", async () => {
   assert.equal(await lastAnswer(page).locator("ol > li").count(), 2);
   assert.equal(await lastAnswer(page).locator("pre code").innerText(), 'const colony: string = "rookery";\n');
   const facts = await lastAnswer(page).locator(".facts").innerText();
-  assert.match(facts, /to the first token/);
+  assert.match(facts, /to first token/);
   assert.match(facts, /tokens\/s/);
-  assert.match(facts, /34 tokens written/);
+  assert.match(facts, /34 written/);
   assert.equal(await page.title(), "Why? · Rookery");
   assert.match(await page.locator("[role=status]").innerText(), /^Answer: Penguins/);
   await ask(page, "And then?");
@@ -156,6 +156,15 @@ test("hostile output does nothing and asks for nothing", async () => {
     addresses.filter((address) => !address.startsWith("https://example.invalid")),
     [],
   );
+});
+
+test("each block runs in the direction of its script", async () => {
+  const page = await open();
+  await ask(page, "arabic");
+  const directions = await page.evaluate(
+    "[...document.querySelectorAll('.answer .prose :is(p, ol, li)')].map((one) => getComputedStyle(one).direction)",
+  );
+  assert.deepEqual(directions, ["rtl", "rtl", "rtl", "rtl", "ltr"]);
 });
 
 test("errors are told in words, and leave the conversation usable", async () => {

@@ -79,7 +79,7 @@ test("a text is read once, asked about twice, and stays over a reload", () =>
     assert.equal(first!.role, "system");
     assert.match(first!.content, /<document name="history.txt">\nAll about rookeries.\n\nIn many words.\n<\/document>/);
     assert.deepEqual(second, first);
-    assert.match(await page.locator(".answer").last().locator(".facts").innerText(), /1\d of those from the cache/);
+    assert.match(await page.locator(".answer").last().locator(".facts").innerText(), /1\d cached/);
     await page.reload();
     await page.locator(".chip", { hasText: "history.txt" }).waitFor();
     await ask(page, "Still there?");

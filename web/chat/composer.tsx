@@ -35,39 +35,41 @@ export function Composer() {
 
   return (
     <footer class="composer-frame">
-      {chat.notice !== undefined && (
-        <div class="notice" role="alert">
-          <p>{chat.notice}</p>
-          <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => chat.dismissNotice()}>
-            <IconClose />
-          </button>
-        </div>
-      )}
-      <DocumentChip />
-      <form class="composer" onSubmit={send}>
-        <FileButton />
-        <textarea
-          ref={area}
-          class="composer-text"
-          dir="auto"
-          rows={1}
-          aria-label="Message"
-          placeholder={chat.current.document === undefined ? "Ask something" : "Ask about the document"}
-          maxLength={limits.messageCharacters}
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-          onKeyDown={onKeyDown}
-        />
-        {isStreaming ? (
-          <button type="button" class="icon-button send" aria-label="Stop" onClick={() => chat.stop()}>
-            <IconStop />
-          </button>
-        ) : (
-          <button type="submit" class="icon-button send" aria-label="Send" disabled={!canSend}>
-            <IconSend />
-          </button>
+      <div class="composer-inner">
+        {chat.notice !== undefined && (
+          <div class="notice" role="alert">
+            <p>{chat.notice}</p>
+            <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => chat.dismissNotice()}>
+              <IconClose />
+            </button>
+          </div>
         )}
-      </form>
+        <DocumentChip />
+        <form class="composer" onSubmit={send}>
+          <FileButton />
+          <textarea
+            ref={area}
+            class="composer-text"
+            dir="auto"
+            rows={1}
+            aria-label="Message"
+            placeholder={chat.current.document === undefined ? "Ask something" : "Ask about the document"}
+            maxLength={limits.messageCharacters}
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+            onKeyDown={onKeyDown}
+          />
+          {isStreaming ? (
+            <button type="button" class="icon-button send" aria-label="Stop" onClick={() => chat.stop()}>
+              <IconStop />
+            </button>
+          ) : (
+            <button type="submit" class="icon-button send" aria-label="Send" disabled={!canSend}>
+              <IconSend />
+            </button>
+          )}
+        </form>
+      </div>
     </footer>
   );
 }

@@ -14,11 +14,12 @@ markdown.renderer.rules.image = (tokens, index) => {
   return `<span class="no-image">[${markdown.utils.escapeHtml(text)}]</span>`;
 };
 
-// Each piece of text runs in its own direction.
-const directed = "paragraph heading bullet_list ordered_list list_item blockquote th td";
+// Each block and each cell runs in the direction of its first letter; what lies inside a block follows it.
+const directed = "paragraph heading bullet_list ordered_list blockquote th td";
 for (const rule of directed.split(" ").map((name) => `${name}_open`)) {
   markdown.renderer.rules[rule] = (tokens, index, options, _environment, renderer) => {
-    tokens[index]!.attrSet("dir", "auto");
+    const token = tokens[index]!;
+    if (token.level === 0 || rule.startsWith("t")) token.attrSet("dir", "auto");
     return renderer.renderToken(tokens, index, options);
   };
 }

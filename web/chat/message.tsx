@@ -156,14 +156,14 @@ function Facts({ facts }: { facts: AnswerFacts }) {
   const parts: [label: string, value: string][] = [];
   if (firstTokenMs !== undefined) {
     const time = firstTokenMs < 995 ? `${Math.round(firstTokenMs)} ms` : `${(firstTokenMs / 1000).toFixed(1)} s`;
-    parts.push(["to the first token", time]);
+    parts.push(["to first token", time]);
   }
   if (tokensPerSecond !== undefined) {
     parts.push(["tokens/s", tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)]);
   }
-  if (answerTokens !== undefined) parts.push(["tokens written", count(answerTokens)]);
+  if (answerTokens !== undefined) parts.push(["written", count(answerTokens)]);
   if (promptTokens !== undefined) parts.push(["read", count(promptTokens)]);
-  if (cachedTokens !== undefined && cachedTokens > 0) parts.push(["of those from the cache", count(cachedTokens)]);
+  if (cachedTokens !== undefined && cachedTokens > 0) parts.push(["cached", count(cachedTokens)]);
   return (
     <ul class="facts" aria-label="What this answer took">
       {parts.map(([label, value]) => (

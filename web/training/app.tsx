@@ -192,6 +192,7 @@ function Charts({ snapshot, theme }: { snapshot: TrainingSnapshot; theme: number
           {...common}
           title="Tokens over capacity"
           format={percent}
+          isFromZero
           series={[
             { label: "recycled", values: rows.recycledShare },
             { label: "dropped", values: rows.droppedShare },
@@ -202,12 +203,14 @@ function Charts({ snapshot, theme }: { snapshot: TrainingSnapshot; theme: number
           {...common}
           title="Speed, tokens/s"
           format={compact}
+          isFromZero
           series={[{ label: "training", values: rows.tokensPerSecond }]}
         />
         {hasMemory && (
           <Chart
             {...common}
             title="Memory, GB"
+            isFromZero
             format={(value) => value.toFixed(2)}
             series={[
               {

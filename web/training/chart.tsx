@@ -16,6 +16,8 @@ export type ChartProps = {
   series: readonly Series[];
   format: (value: number) => string;
   isLogarithmic?: boolean;
+  /** The axis begins at zero: what counts is how much, not how it differs. */
+  isFromZero?: boolean;
   /** What a reader must know to read it. */
   note?: string;
   /** Changes with the theme, whose colors are drawn into the canvas. */
@@ -24,7 +26,9 @@ export type ChartProps = {
 
 const height = 200;
 /** Of the vertical axis, in all charts, so that steps stand one below the other. */
-export const gutterPixels = 56;
+const gutterPixels = 56;
+/** Right of the last step, for half of its number. */
+const rightPixels = 16;
 
 function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -43,7 +47,16 @@ function resolved(name: string): string {
 const lineNames = ["--line-a", "--line-b"];
 const dashes = [[], [6, 4]];
 
-export function Chart({ title, steps, series, format, isLogarithmic = false, note, theme }: ChartProps) {
+export function Chart({
+  title,
+  steps,
+  series,
+  format,
+  isLogarithmic = false,
+  isFromZero = false,
+  note,
+  theme,
+}: ChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const labels = series.map(({ label }) => label).join();
@@ -51,7 +64,7 @@ export function Chart({ title, steps, series, format, isLogarithmic = false, not
   useEffect(() => {
     const element = frame.current!;
     const made = new uPlot(
-      options({ width: element.clientWidth, series, format, isLogarithmic }),
+      options({ width: element.clientWidth, series, format, isLogarithmic, isFromZero }),
       dataOf(steps, series),
       element,
     );
@@ -147,24 +160,29 @@ function dataOf(steps: readonly number[], series: readonly Series[]): uPlot.Alig
   return [[...steps], ...series.map(({ values }) => [...values])];
 }
 
-type OptionParts = Pick<ChartProps, "series" | "format"> & { width: number; isLogarithmic: boolean };
+type OptionParts = Pick<ChartProps, "series" | "format"> & {
+  width: number;
+  isLogarithmic: boolean;
+  isFromZero: boolean;
+};
 
-function options({ width, series, format, isLogarithmic }: OptionParts): uPlot.Options {
+function options({ width, series, format, isLogarithmic, isFromZero }: OptionParts): uPlot.Options {
   const [soft, grid] = [resolved("--ink-soft"), resolved("--line")];
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { stroke: soft, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
   const isPower = (value: number) => Number.isInteger(Math.log10(value));
   const powersAlone = (_: uPlot, splits: number[]) => splits.map((value) => (isPower(value) ? value : null));
+  const range: uPlot.Range.Config = {
+    min: isFromZero ? { pad: 0, hard: 0, soft: 0, mode: 1 } : { pad: 0.1 },
+    max: { pad: 0.1 },
+  };
   return {
     width,
     height,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, rightPixels, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-    scales: {
-      x: { time: false },
-      y: isLogarithmic ? { distr: 3 } : { range: { min: { pad: 0.1 }, max: { pad: 0.1 } } },
-    },
+    scales: { x: { time: false }, y: isLogarithmic ? { distr: 3 } : { range } },
     axes: [
       { ...axis, size: 28, space: 80, values: (_, ticks) => ticks.map((step) => step.toLocaleString("en")) },
       {
