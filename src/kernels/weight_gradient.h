@@ -5,7 +5,7 @@
 #include "panels.h"
 
 #define OWN_BLOCKS_A_TASK 4
-#define MOST_SHARED_BLOCKS 16
+#define MOST_SHARED_BLOCKS 32
 #define SHARED_BYTES_IN_CACHE (1024 * 1024) /* of the shared side that a task reads over and over */
 #define GRADIENT_OUT_BLOCK 128 /* rows of a gradient that one task makes on vectors; each task copies x for itself, so they should be many */
 
