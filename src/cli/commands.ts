@@ -86,6 +86,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/bench-growth.ts"),
   },
   {
+    name: "bench serve",
+    summary: "what users wait for and what a token costs, by how many there are at once",
+    load: () => import("./commands/bench-serve.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),
