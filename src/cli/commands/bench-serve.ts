@@ -77,7 +77,10 @@ export const command = defineCommand({
   examples: [
     { line: "rookery bench serve mini --price-per-hour 0.35 --write load.html", purpose: "random weights, as a page" },
     { line: "rookery bench serve nano --variants", purpose: "what compressing the cache costs in time" },
-    { line: "rookery bench serve http://127.0.0.1:8080 --concurrency 1 --concurrency 16 --json", purpose: "a server that runs" },
+    {
+      line: "rookery bench serve http://127.0.0.1:8080 --concurrency 1 --concurrency 16 --json",
+      purpose: "a server that runs",
+    },
   ],
   run: async (
     { write, ...options },
