@@ -51,6 +51,8 @@ test("an answer is recorded, colored by layer, and told token by token", async (
   const legend = page.getByRole("list", { name: "Experts of this layer and their share of the tokens" });
   const shares = (await legend.locator(".legend-share").allInnerTexts()).map(Number.parseFloat);
   assert.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 100) < 4);
+  assert.equal(shares.length, 9, "the one that no token came to is there too");
+  assert.equal(shares[8], 0);
   const entry = legend.getByRole("button", { name: /^Expert 5:/ });
   await entry.click();
   const faint = await page.locator(".token.is-faint").count();

@@ -100,7 +100,12 @@ export async function startFakeServer(): Promise<FakeServer> {
     return next();
   });
   app.get("/v1/models", (context) =>
-    context.json({ object: "list", data: [{ id: "nano-1", object: "model", max_model_len: 32_768 }] }),
+    context.json({
+      object: "list",
+      data: [
+        { id: "nano-1", object: "model", max_model_len: 32_768, rookery: { engine: { numExperts: experts + 1 } } },
+      ],
+    }),
   );
   app.post("/tokenize", async (context) => {
     const { prompt } = (await context.req.json()) as { prompt: string };

@@ -90,13 +90,22 @@ function expertsOf(value: unknown): TokenExperts[] {
   ) as TokenExperts[];
 }
 
-/** What the server serves, and how many tokens fit; undefined when it does not say. */
-export async function askModel(): Promise<{ id: string; maxTokens: number | undefined }> {
+/** What the server serves: how many tokens fit, and how many experts a layer has; undefined where it does not say. */
+export type Served = { id: string; maxTokens: number | undefined; experts: number | undefined };
+
+export async function askModel(): Promise<Served> {
   const response = await ask("v1/models");
-  const body = (await response.json()) as { data?: { id?: unknown; max_model_len?: unknown }[] };
+  const body = (await response.json()) as {
+    data?: { id?: unknown; max_model_len?: unknown; rookery?: { engine?: { numExperts?: unknown } } }[];
+  };
+  const numberOrNone = (value: unknown) => (typeof value === "number" ? value : undefined);
   const model = body.data?.[0];
   if (typeof model?.id !== "string") throw new ServerError(0, "The server names no model.");
-  return { id: model.id, maxTokens: typeof model.max_model_len === "number" ? model.max_model_len : undefined };
+  return {
+    id: model.id,
+    maxTokens: numberOrNone(model.max_model_len),
+    experts: numberOrNone(model.rookery?.engine?.numExperts),
+  };
 }
 
 /** Tokens of a text, or undefined when the server does not count. */

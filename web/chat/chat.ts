@@ -17,7 +17,7 @@ import { Storage } from "./storage.ts";
 
 export type ServerState =
   | { kind: "asking" }
-  | { kind: "ready"; model: string; maxTokens: number | undefined }
+  | { kind: "ready"; model: string; maxTokens: number | undefined; experts: number | undefined }
   | { kind: "locked"; wasKeyWrong: boolean }
   | { kind: "unreachable"; message: string };
 
@@ -80,8 +80,8 @@ export class Chat {
   async connect(): Promise<void> {
     const wasLocked = this.server.kind === "locked";
     try {
-      const { id, maxTokens } = await askModel();
-      this.server = { kind: "ready", model: id, maxTokens };
+      const { id, maxTokens, experts } = await askModel();
+      this.server = { kind: "ready", model: id, maxTokens, experts };
     } catch (error) {
       if (error instanceof ServerError && error.status === 401)
         this.server = { kind: "locked", wasKeyWrong: wasLocked };

@@ -120,7 +120,9 @@ function Record({ tokens, answerFrom }: { tokens: readonly TokenExperts[]; answe
   const [single, setSingle] = useState<number>();
   const [limit, setLimit] = useState(tokensAtOnce);
   const shown = tokens.slice(0, limit);
-  const shares = useMemo(() => sharesOf(tokens, layer), [tokens, layer]);
+  const { server } = useChat();
+  const known = (server.kind === "ready" ? server.experts : undefined) ?? 0;
+  const shares = useMemo(() => sharesOf(tokens, layer, known), [tokens, layer, known]);
   const token = tokens[Math.min(focused, tokens.length - 1)]!;
   return (
     <>
@@ -153,9 +155,12 @@ function Record({ tokens, answerFrom }: { tokens: readonly TokenExperts[]; answe
 
 type Share = { expert: number; tokens: number };
 
-/** Every expert of the layer by its number, with the tokens that it handled. Those that none came to are not known here. */
-function sharesOf(tokens: readonly TokenExperts[], layer: number): Share[] {
-  const counts = new Map<number, number>();
+/** More experts than this are shown only where a token came to them. */
+const shownExperts = 64;
+
+/** Every expert of the layer by its number, with the tokens that it handled; `known`: how many the model has. */
+function sharesOf(tokens: readonly TokenExperts[], layer: number, known: number): Share[] {
+  const counts = new Map(Array.from({ length: known <= shownExperts ? known : 0 }, (_, expert) => [expert, 0]));
   for (const { experts } of tokens) {
     for (const expert of experts[layer] ?? []) counts.set(expert, (counts.get(expert) ?? 0) + 1);
   }
