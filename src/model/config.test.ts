@@ -22,6 +22,10 @@ test("values that do not go together are refused by name and number", () => {
     [{ numAttentionHeads: 5, numKeyValueHeads: 2 }, /numAttentionHeads 5 is no multiple of numKeyValueHeads 2/],
     [{ topK: 9, numExperts: 8 }, /topK 9 is more than numExperts 8/],
     [{ headDim: 63 }, /headDim 63 is odd/],
+    [{ numExperts: 0 }, /numExperts 0 does not go with topK 1/],
+    [{ topK: 0 }, /numExperts 8 does not go with topK 0/],
+    [{ numExperts: 0, topK: 0, numSharedExperts: 2 }, /numSharedExperts 2 with numExperts 0/],
+    [{ topK: 2, topOneGate: "one" }, /topOneGate does not go with topK 2/],
   ];
   for (const [change, message] of wrong) {
     const config = { ...presets.nano, ...change };

@@ -18,8 +18,16 @@ export const modelConfigSchema = z.strictObject({
   numAttentionHeads: size(1024).describe("query heads"),
   numKeyValueHeads: size(1024).describe("KV heads; query heads share them in equal groups (GQA)"),
   headDim: size(1024).describe("width of a head"),
-  numExperts: size(1024).describe("specialised experts a layer"),
-  topK: size(64).describe("specialised experts a token takes; the gate is raw for 1, renormalised above"),
+  numExperts: z.int().min(0).max(1024).describe("specialised experts a layer; 0 for a dense model"),
+  topK: z
+    .int()
+    .min(0)
+    .max(64)
+    .describe("specialised experts a token takes; the gate is raw for 1, renormalised above; 0 in a dense model"),
+  topOneGate: z
+    .literal("one")
+    .optional()
+    .describe("with topK 1: the gate is 1, as transformers and llama.cpp have it, instead of the raw probability"),
   numSharedExperts: z.int().min(0).max(64).describe("shared experts, as one expert of that many widths"),
   claShareFactor: size(1024).describe("neighbouring layers that share one K and V (CLA); 1 for none"),
   useQkNorm: z.boolean().describe("RMSNorm on each query and key head, after RoPE"),
@@ -47,8 +55,23 @@ export function checkModelConfig(config: ModelConfig): ModelConfig {
       "each KV head serves the same number of query heads",
     );
   }
+  if ((config.numExperts === 0) !== (config.topK === 0)) {
+    refuse(
+      `numExperts ${config.numExperts} does not go with topK ${config.topK}`,
+      "a dense model has 0 of both, any other at least 1",
+    );
+  }
   if (config.topK > config.numExperts) {
     refuse(`topK ${config.topK} is more than numExperts ${config.numExperts}`, "lower topK or add experts");
+  }
+  if (config.numExperts === 0 && config.numSharedExperts !== 1) {
+    refuse(
+      `numSharedExperts ${config.numSharedExperts} with numExperts 0`,
+      "the one feed-forward of a dense layer counts as a shared expert: set numSharedExperts 1",
+    );
+  }
+  if (config.topOneGate !== undefined && config.topK !== 1) {
+    refuse(`topOneGate does not go with topK ${config.topK}`, "leave it out: it is about a single choice");
   }
   if (config.headDim % 2 !== 0) refuse(`headDim ${config.headDim} is odd`, "RoPE turns pairs: take an even headDim");
   return config;

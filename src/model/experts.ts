@@ -9,11 +9,10 @@ import type { ModelConfig } from "./config.ts";
 import { type RoutingPlan, routeTokens } from "./router.ts";
 
 export type MixtureWeights = {
-  router: Parameter;
   /** Gate above up [2 · width, hidden], and down [hidden, width]. */
   shared?: FeedForwardWeights;
-  /** The same for all experts at once: [experts, 2 · width, hidden] and [experts, hidden, width]. */
-  experts: FeedForwardWeights;
+  /** The same for all experts at once: [experts, 2 · width, hidden] and [experts, hidden, width]. None in a dense model. */
+  routed?: { router: Parameter; experts: FeedForwardWeights };
 };
 
 /** residual + shared(x) + Σ gate · expert(x), x [tokens, hidden] normed. */
@@ -25,13 +24,15 @@ export function mixtureLayer(
   config: ModelConfig,
   layer: number,
   plan: RoutingPlan,
-): { out: Tensor; routing: RoutingReport } {
+): { out: Tensor; routing: RoutingReport | undefined } {
+  const { routed, shared } = weights;
+  const base = () => (shared ? sharedExpert(execution, x, residual, shared) : residual);
+  if (!routed) return { out: base(), routing: undefined };
   return execution.arena.scope(
     () => {
-      const routing = routeTokens(execution, x, weights.router, config, layer, plan);
-      const rows = localExperts(execution, dispatch(execution, x, routing), weights.experts, routing);
-      const base = weights.shared ? sharedExpert(execution, x, residual, weights.shared) : residual;
-      return { out: combine(execution, base, rows, routing), routing };
+      const routing = routeTokens(execution, x, routed.router, config, layer, plan);
+      const rows = localExperts(execution, dispatch(execution, x, routing), routed.experts, routing);
+      return { out: combine(execution, base(), rows, routing), routing };
     },
     ({ out, routing }) => [out, ...reportTensors(routing)],
   );

@@ -96,6 +96,8 @@ function attentionParts(config: ModelConfig, layer: number, prefix: string): Par
 
 function feedForwardParts(config: ModelConfig, prefix: string): Part[] {
   const { hiddenSize, intermediateSize, numExperts, numSharedExperts } = config;
+  // A dense layer has one feed-forward that every token goes through: a shared expert under a shorter name.
+  if (numExperts === 0) return gatedParts(prefix, "sharedExpert", intermediateSize, hiddenSize);
   const parts: Part[] = [
     { name: `${prefix}gate.wg.weight`, role: "router", kind: "array", shape: [numExperts, hiddenSize] },
   ];

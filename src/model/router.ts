@@ -64,6 +64,7 @@ export function routeTokens(
 ): Routing {
   return route(execution, x, weight, {
     topK: config.topK,
+    topOneGate: config.topOneGate,
     mode: plan.mode,
     capacity: expertCapacity(x.size(0), config, plan.capacityFactor),
     keys: streamKeys(plan.seed, ...plan.randomStream, "routing", layer),

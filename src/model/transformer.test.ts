@@ -235,3 +235,37 @@ test("queries before any keys are a fault", () => {
   const attend = new PackedAttention(execution, tinyConfig, execution.arena.integers(Int32Array.of(0, 1, 0, 1), 1, 4));
   assert.throws(() => attend.attend(0, execution.arena.tensor("f32", 1, 32)), /no layer has stored keys/);
 });
+
+const dense = { ...tinyConfig, numExperts: 0, topK: 0, claShareFactor: 1 };
+
+test("a dense model computes and learns like a mixture of one expert, whose gate is one, and counts no router", () => {
+  const batch = packedBatch([9, 4], 3);
+  using model = initialized(dense);
+  using mixture = new Transformer({ ...dense, numExperts: 1, topK: 1, numSharedExperts: 0 });
+  const named = new Map(model.officialTensors().map(({ name, tensor }) => [name, tensor]));
+  for (const { name, tensor } of mixture.officialTensors()) {
+    const values = named.get(name.replace(".experts.0.", "."))?.toFloat32Array();
+    if (values) tensor.setFloats(values);
+    else assert.match(name, /gate\.wg/);
+  }
+  const [expected, actual] = [run(mixture, batch, "f32", true), run(model, batch, "f32", true)];
+  assert.ok(relativeError(actual.hidden, expected.hidden) < 1e-6);
+  const gradientOf = (of: Transformer, layer: string) =>
+    of.parameter(`model.layers.1.mlp.${layer}gate_up_proj`).gradient.toFloat32Array();
+  assert.ok(relativeError(gradientOf(model, ""), gradientOf(mixture, "experts.")) < 1e-5);
+  const { total, activated } = account(model.config).parameters;
+  assert.equal(total, activated);
+  assert.equal(account(mixture.config).parameters.total - total, dense.numHiddenLayers * dense.hiddenSize);
+});
+
+test("a top-1 gate of one weighs the expert fully and teaches the router nothing", () => {
+  const batch = packedBatch([9, 4], 3);
+  using raw = initialized({ ...tinyConfig, topK: 1 });
+  using one = initialized({ ...tinyConfig, topK: 1, topOneGate: "one" });
+  const [expected, actual] = [run(raw, batch, "f32", true), run(one, batch, "f32", true)];
+  assert.ok(relativeError(actual.hidden, expected.hidden) > 1e-2);
+  const routerGradient = (of: Transformer) =>
+    of.parameter("model.layers.0.mlp.gate.wg.weight").gradient.toFloat32Array();
+  assert.ok(routerGradient(raw).some((value) => value !== 0));
+  assert.ok(routerGradient(one).every((value) => value === 0));
+});

@@ -91,7 +91,7 @@ export class Transformer implements Disposable {
   }
 
   /**
-   * Hidden states [tokens, hidden] after the last norm, and how each layer routed. `attend` answers the queries:
+   * Hidden states [tokens, hidden] after the last norm, and how each layer routed (none in a dense model). `attend` answers the queries:
    * within a packed batch for training, from a cache for serving. With `recomputation` "block", a training pass keeps only
    * what goes from one CLA group of layers to the next.
    */
@@ -149,7 +149,7 @@ export class Transformer implements Disposable {
         first + index,
         plan,
       );
-      routings.push(routing);
+      if (routing) routings.push(routing);
       x = out;
     }
     return { out: x, routings };
@@ -216,7 +216,7 @@ export class Transformer implements Disposable {
     const { config } = this;
     const prefix = `model.layers.${index}.`;
     const at = (name: string) => this.parameter(`${prefix}${name}`);
-    const gated = (name: string) => ({ gateUp: at(`mlp.${name}.gate_up_proj`), down: at(`mlp.${name}.down_proj`) });
+    const gated = (name: string) => ({ gateUp: at(`mlp.${name}gate_up_proj`), down: at(`mlp.${name}down_proj`) });
     return {
       group: Math.floor(index / config.claShareFactor),
       inputNorm: at("input_layernorm.weight"),
@@ -233,11 +233,13 @@ export class Transformer implements Disposable {
           keyNorm: at("self_attn.key_layernorm.weight"),
         }),
       },
-      mixture: {
-        router: at("mlp.gate.wg.weight"),
-        ...(config.numSharedExperts > 0 && { shared: gated("shared_mlp") }),
-        experts: gated("experts"),
-      },
+      mixture:
+        config.numExperts === 0
+          ? { shared: gated("") }
+          : {
+              ...(config.numSharedExperts > 0 && { shared: gated("shared_mlp.") }),
+              routed: { router: at("mlp.gate.wg.weight"), experts: gated("experts.") },
+            },
     };
   }
 }

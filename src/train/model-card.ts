@@ -48,7 +48,7 @@ A mixture-of-experts language model of the Hunyuan-Large architecture, trained b
 | --- | --- |
 | parameters | ${compactCount(parameters.total)}, of which ${compactCount(parameters.activated)} are activated by a token |
 | layers, hidden size | ${config.numHiddenLayers}, ${config.hiddenSize} |
-| experts | ${config.numExperts}, top-${config.topK}, and ${config.numSharedExperts} shared |
+| experts | ${config.numExperts === 0 ? "none: dense layers" : `${config.numExperts}, top-${config.topK}, and ${config.numSharedExperts} shared`} |
 | attention | ${config.numAttentionHeads} query heads on ${config.numKeyValueHeads} KV heads, K and V shared by ${config.claShareFactor} layers |
 | KV cache | ${kvCache.bytesPerToken} bytes a token, ${(100 * kvCache.shareOfMultiHead).toFixed(1)}% of multi-head attention's |
 | vocabulary | ${config.vocabularySize} |

@@ -49,6 +49,7 @@ export function learningRate(step: number, settings: ScheduleSettings): number {
  * scales the experts down by it; this is the reading that agrees with what it did: n = 16, x = 0.26 gives 0.31.
  */
 export function expertLearningRateRatio(numExperts: number, topK: number, batchToNoiseRatio: number): number {
+  if (numExperts === 0) return 1;
   const n = numExperts / topK;
   return (Math.sqrt(n) * (1 + batchToNoiseRatio)) / (n + batchToNoiseRatio);
 }

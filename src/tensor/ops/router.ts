@@ -18,6 +18,8 @@ import type { Tensor } from "../tensor.ts";
 
 export type RouteOptions = {
   topK: number;
+  /** With topK 1: every gate is 1, which teaches the router nothing. */
+  topOneGate?: "one" | undefined;
   mode: RoutingMode;
   /** Most tokens an expert takes; ignored when dropless. */
   capacity: number;
@@ -92,6 +94,8 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
   }
   const choice = chooseExperts(execution, probabilities, options);
   const { selected, assigned, gates, load } = choice;
+  const gatesAreOne = options.topOneGate === "one" && topK === 1;
+  if (gatesAreOne) gates.setFloats(new Float32Array(gates.elements).fill(1));
   const losses = arena.tensor("f32", 2);
   using lossScratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
   routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
@@ -101,6 +105,7 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
     if (balanceWeight !== 0 || zWeight !== 0) tape.zeroedGradientOf(gates);
     using dgates = tape.take(gates);
     if (!dgates) return;
+    if (gatesAreOne) dgates.tensor.zero();
     const dx = tape.zeroedGradientOf(x);
     using scratch = arena.scratch(routerBackwardScratchBytes({ tokens, hidden, experts }));
     routerBackward({
