@@ -1,7 +1,8 @@
-/** A load of so many clients, each of whom asks again as soon as it has been answered, and what they saw. */
+/** A load of so many clients at once, and what they saw. */
 import { RookeryError } from "../base/errors.ts";
 import { hash32, streamKeys } from "../base/random.ts";
 import type { LoadTarget } from "./serve-target.ts";
+import { median, type Spread, spreadOf } from "./statistics.ts";
 
 export const mixes = ["separate", "shared-prefix"] as const;
 export type Mix = (typeof mixes)[number];
@@ -13,17 +14,31 @@ export type LoadShape = {
   outputTokens: number;
   /** Tokens at the beginning of all prompts that are the same; 0 for none. */
   sharedTokens: number;
-  /** Loads of different numbers have different prompts. */
+  /** Loads of different numbers have different prompts, but for what they share. */
   number: number;
 };
 
 /** In seconds. */
 export type Percentiles = { p50: number; p95: number; p99: number };
 
+/** What one round of a load has seen. */
+export type LoadSamples = {
+  seconds: number;
+  outputTokens: number;
+  /** Seconds from each request to its first token, and from each token to the next. */
+  firsts: number[];
+  gaps: number[];
+  cachedPromptTokens: number | null;
+  preemptions: number | null;
+  liveBytesPerToken: number | null;
+};
+
+/** Of all rounds of a load. */
 export type LoadFigures = {
   seconds: number;
   outputTokens: number;
-  tokensPerSecond: number;
+  /** Over the rounds. */
+  tokensPerSecond: Spread;
   timeToFirstToken: Percentiles;
   /** Between a token and the one before it; null where answers have one token. */
   interTokenLatency: Percentiles | null;
@@ -33,7 +48,7 @@ export type LoadFigures = {
   liveBytesPerToken: number | null;
 };
 
-export async function runLoad(target: LoadTarget, shape: LoadShape, signal?: AbortSignal): Promise<LoadFigures> {
+export async function runLoad(target: LoadTarget, shape: LoadShape, signal?: AbortSignal): Promise<LoadSamples> {
   const { inside } = target;
   const before = await inside?.stats();
   const firsts: number[] = [];
@@ -86,18 +101,38 @@ export async function runLoad(target: LoadTarget, shape: LoadShape, signal?: Abo
   return {
     seconds,
     outputTokens: tokens,
-    tokensPerSecond: tokens / seconds,
-    timeToFirstToken: percentilesOf(firsts),
-    interTokenLatency: gaps.length === 0 ? null : percentilesOf(gaps),
+    firsts,
+    gaps,
     cachedPromptTokens: since("cachedPromptTokens"),
     preemptions: since("preemptions"),
     liveBytesPerToken,
   };
 }
 
-/** Random ids; those at the beginning are the same in all prompts of a load. */
+export function figuresOf(rounds: readonly LoadSamples[]): LoadFigures {
+  const total = (of: (round: LoadSamples) => number) => rounds.reduce((sum, round) => sum + of(round), 0);
+  const known = (of: (round: LoadSamples) => number | null) => {
+    const values = rounds.map(of).filter((value) => value !== null);
+    return values.length === 0 ? null : values;
+  };
+  const sum = (values: number[] | null) => values?.reduce((all, value) => all + value, 0) ?? null;
+  const gaps = rounds.flatMap((round) => round.gaps);
+  const live = known((round) => round.liveBytesPerToken);
+  return {
+    seconds: total(({ seconds }) => seconds),
+    outputTokens: total(({ outputTokens }) => outputTokens),
+    tokensPerSecond: spreadOf(rounds.map(({ outputTokens, seconds }) => outputTokens / seconds)),
+    timeToFirstToken: percentilesOf(rounds.flatMap((round) => round.firsts)),
+    interTokenLatency: gaps.length === 0 ? null : percentilesOf(gaps),
+    cachedPromptTokens: sum(known((round) => round.cachedPromptTokens)),
+    preemptions: sum(known((round) => round.preemptions)),
+    liveBytesPerToken: live && median(live),
+  };
+}
+
+/** Random ids; those that are shared are the same in all loads, as a system prompt is. */
 export function promptOf(shape: LoadShape, request: number, vocabularySize: number): Int32Array {
-  const shared = streamKeys(shape.number, "shared prefix");
+  const shared = streamKeys(0, "shared prefix");
   const own = streamKeys(shape.number, "prompt", request);
   return Int32Array.from({ length: shape.promptTokens }, (_, at) => {
     return hash32(at < shape.sharedTokens ? shared : own, at) % vocabularySize;

@@ -8,7 +8,15 @@ import { resolveModel } from "../interop/resolve.ts";
 import { checkModelConfig, type ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
 import type { BenchContext } from "./options.ts";
-import { type LoadFigures, type LoadShape, type Mix, mixes, runLoad } from "./serve-load.ts";
+import {
+  figuresOf,
+  type LoadFigures,
+  type LoadSamples,
+  type LoadShape,
+  type Mix,
+  mixes,
+  runLoad,
+} from "./serve-load.ts";
 import { type LoadTarget, modelTarget, randomTarget, serverTarget } from "./serve-target.ts";
 
 const tokens = z
@@ -46,12 +54,14 @@ export const benchServeSchema = z.strictObject({
     .default([...mixes])
     .describe("prompts that have nothing in common, and prompts that begin alike")
     .meta({ valueName: "MIX" }),
-  requestsPerClient: z
+  rounds: z
     .int()
     .min(1)
-    .max(10_000)
-    .default(2)
-    .describe("how often each client asks")
+    .max(1000)
+    .default(3)
+    .describe(
+      "how often each load is put on; variants take turns, so that what else the machine does meets all of them",
+    )
     .meta({ valueName: "N" }),
   variants: z
     .boolean()
@@ -93,12 +103,13 @@ export type BenchServeResult = {
   promptTokens: number;
   outputTokens: number;
   sharedTokens: number;
+  rounds: number;
   pricePerHour: number | null;
   points: ServePoint[];
 };
 
 /**
- * Puts every load on every target, one after the other.
+ * Puts every load on every target; targets take turns.
  * @throws RookeryError what loading a model or asking a server throws, INVALID_OPTION; the signal's reason.
  */
 export async function benchServe(
@@ -110,17 +121,29 @@ export async function benchServe(
   if (sharedTokens > options.promptTokens) {
     throw new RookeryError("INVALID_OPTION", `--shared-tokens ${sharedTokens} is more than a prompt has`, "lower it");
   }
-  const points: ServePoint[] = [];
+  await using resources = new AsyncDisposableStack();
+  const targets: LoadTarget[] = [];
   for (const open of targetsOf(options, threads, environment.ROOKERY_API_KEY)) {
-    await using target = await open();
-    await runLoad(target, shapeOf(options, 1, 1, 0, 0), signal); // memory and caches find their size
-    for (const mix of new Set(options.mixes)) {
-      for (const concurrency of new Set(options.concurrency)) {
-        onEvent?.({ type: "note", message: `${target.name}: ${concurrency} clients, ${mix} prompts` });
-        const requests = concurrency * options.requestsPerClient;
-        const shared = mix === "separate" ? 0 : sharedTokens;
-        const shape = shapeOf(options, concurrency, requests, shared, points.length + 1);
-        const point = pointOf(target, mix, shape, await runLoad(target, shape, signal), options.pricePerHour);
+    targets.push(resources.use(await open()));
+  }
+  const mostClients = Math.max(...options.concurrency);
+  for (const target of targets) {
+    onEvent?.({ type: "note", message: `${target.name}: a first load, which is not measured` });
+    await runLoad(target, { ...shapeOf(options, mostClients, 0, 0), outputTokens: 2 }, signal);
+  }
+  const points: ServePoint[] = [];
+  let number = 1;
+  for (const mix of new Set(options.mixes)) {
+    for (const concurrency of new Set(options.concurrency)) {
+      const shared = mix === "separate" ? 0 : sharedTokens;
+      const rounds: LoadSamples[][] = targets.map(() => []);
+      for (let round = 0; round < options.rounds; round++) {
+        const shape = shapeOf(options, concurrency, shared, number++);
+        for (const [at, target] of targets.entries()) rounds[at]!.push(await runLoad(target, shape, signal));
+      }
+      for (const [at, target] of targets.entries()) {
+        const shape = shapeOf(options, concurrency, shared, 0);
+        const point = pointOf(target, mix, shape, figuresOf(rounds[at]!), options);
         points.push(point);
         onEvent?.({ type: "measured", row: point });
       }
@@ -135,30 +158,31 @@ export async function benchServe(
     promptTokens: options.promptTokens,
     outputTokens: options.outputTokens,
     sharedTokens,
+    rounds: options.rounds,
     pricePerHour: options.pricePerHour ?? null,
     points,
   };
 }
 
+/** One request a client. */
 function shapeOf(
   { promptTokens, outputTokens }: BenchServeOptions,
   concurrency: number,
-  requests: number,
   sharedTokens: number,
   number: number,
 ): LoadShape {
-  return { concurrency, requests, promptTokens, outputTokens, sharedTokens, number };
+  return { concurrency, requests: concurrency, promptTokens, outputTokens, sharedTokens, number };
 }
 
 function pointOf(
   { name, inside }: LoadTarget,
   mix: Mix,
-  { concurrency, requests, promptTokens, outputTokens }: LoadShape,
+  { concurrency, promptTokens, outputTokens }: LoadShape,
   figures: LoadFigures,
-  pricePerHour: number | undefined,
+  { pricePerHour, rounds }: BenchServeOptions,
 ): ServePoint {
   const costPerMillionTokens =
-    pricePerHour === undefined ? null : (pricePerHour * 1e6) / (3600 * figures.tokensPerSecond);
+    pricePerHour === undefined ? null : (pricePerHour * 1e6) / (3600 * figures.tokensPerSecond.median);
   const known = inside && {
     parameters: inside.parameters,
     cacheBytesPerToken: inside.info.keyValueBytesPerToken,
@@ -168,6 +192,7 @@ function pointOf(
       bytesReadPerToken(inside.info.keyValueBytesPerToken, inside.config),
   };
   const unknown = { parameters: null, cacheBytesPerToken: null, cacheBytesReadPerStep: null };
+  const requests = rounds * concurrency;
   return { target: name, mix, concurrency, requests, ...(known ?? unknown), ...figures, costPerMillionTokens };
 }
 

@@ -6,7 +6,7 @@ import { escapeXml, plotSvg } from "./plot.ts";
 type Figure = { title: string; yLabel: string; of: (point: ServePoint) => number | null };
 
 const figures: Figure[] = [
-  { title: "Tokens a second, all clients together", yLabel: "tokens/s", of: (point) => point.tokensPerSecond },
+  { title: "Tokens a second, all clients together", yLabel: "tokens/s", of: (point) => point.tokensPerSecond.median },
   { title: "Time to first token, p50", yLabel: "ms", of: (point) => 1000 * point.timeToFirstToken.p50 },
   {
     title: "Between two tokens, p50",
@@ -41,7 +41,7 @@ export function servePage(result: BenchServeResult, rookeryVersion: string): str
 <body>
 <h1>Load report</h1>
 <p>Rookery ${escapeXml(rookeryVersion)}, ${threads} threads, ${escapeXml(computeType)}, cache ${escapeXml(kvCacheDtype)}, on ${escapeXml(machine)}.
-Prompts of ${promptTokens} tokens (${sharedTokens} of them shared in the shared mix), answers of ${outputTokens}. Each client asks again as soon as it has its answer.</p>
+Prompts of ${promptTokens} tokens (${sharedTokens} of them shared in the shared mix), answers of ${outputTokens}. Every load was put on ${result.rounds} times, the models taking turns; percentiles are over all requests or tokens of these.</p>
 ${measured.map((mix) => section(result, mix)).join("\n")}
 <h2>Room and reads</h2>
 <p>Layers that share keys and values (CLA) save room in the cache, not reads: each layer of a group reads the group's one copy.
@@ -83,7 +83,10 @@ function table(points: readonly ServePoint[]): string {
     ["model", ({ target }) => target],
     ["parameters", ({ parameters }) => or(parameters, (count) => `${(count / 1e6).toFixed(1)}M`)],
     ["clients", ({ concurrency }) => String(concurrency)],
-    ["tokens/s", ({ tokensPerSecond }) => tokensPerSecond.toFixed(1)],
+    [
+      "tokens/s (least–most)",
+      ({ tokensPerSecond: { median, min, max } }) => `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`,
+    ],
     [
       "first token p50 / p95 / p99, ms",
       ({ timeToFirstToken: { p50, p95, p99 } }) => [p50, p95, p99].map(milliseconds).join(" / "),

@@ -33,7 +33,7 @@ function cells(point: ServePoint): string[] {
     point.target,
     point.mix,
     String(point.concurrency),
-    shortNumber(point.tokensPerSecond),
+    shortNumber(point.tokensPerSecond.median),
     percentilesText(point.timeToFirstToken),
     percentilesText(point.interTokenLatency),
   ];
