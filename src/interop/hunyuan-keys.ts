@@ -112,6 +112,13 @@ export function readNtkAlpha(
 
 /** The last word on a configuration that was read: the model's own rules, with the file named. */
 export function checkRead(config: ModelConfig, file: string): ModelConfig {
+  if (config.headDim === 2 && config.ropeScaling !== null && config.ropeScaling.alpha !== 1) {
+    throw new RookeryError(
+      "INVALID_CONFIG",
+      `${file}: heads of width 2 cannot be scaled: alpha^(d / (d - 2)) has no value`,
+      "mend config.json",
+    );
+  }
   const parsed = modelConfigSchema.safeParse(config);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];

@@ -3,7 +3,8 @@ import { ConfigReader } from "./config-reader.ts";
 import { checkCommonKeys, checkRead, limits, readNtkAlpha } from "./hunyuan-keys.ts";
 
 // The official layout of Hunyuan-Large: model_type "hunyuan", class HunYuanForCausalLM. It alone can say cross-layer
-// attention, a raw top-1 gate, several shared experts or none, and a model without QK-norm.
+// attention, a raw top-1 gate, several shared experts or none, and a model without QK-norm. With one expert its layers are
+// dense, as those of Hunyuan-7B are.
 
 export const hunyuanArchitecture = "HunYuanForCausalLM";
 
@@ -16,7 +17,9 @@ export function whyNotHunyuan(config: ModelConfig): string[] {
         `${config.numAttentionHeads} is not ${config.headDim}`,
     );
   }
-  if (config.numExperts < 2) reasons.push("its layers are dense when there is one expert");
+  if (config.numExperts === 1) reasons.push("its layers are dense when there is one expert");
+  if (config.topOneGate === "one")
+    reasons.push("it weighs a top-1 expert by its raw probability, never by 1 (topOneGate)");
   return reasons;
 }
 
@@ -41,9 +44,9 @@ export function toHunyuanConfig(config: ModelConfig): Record<string, unknown> {
     use_qk_norm: config.useQkNorm,
     use_cla: config.claShareFactor > 1,
     cla_share_factor: config.claShareFactor,
-    num_experts: config.numExperts,
-    moe_topk: config.topK,
-    use_mixed_mlp_moe: config.numSharedExperts > 0,
+    num_experts: Math.max(1, config.numExperts),
+    moe_topk: Math.max(1, config.topK),
+    use_mixed_mlp_moe: config.numExperts > 0 && config.numSharedExperts > 0,
     num_shared_expert: Math.max(1, config.numSharedExperts),
     tie_word_embeddings: config.tieWordEmbeddings,
     initializer_range: config.initializerRange,
@@ -74,9 +77,6 @@ export function fromHunyuanConfig(values: Readonly<Record<string, unknown>>, fil
 
   const numHiddenLayers = reader.integer("num_hidden_layers", limits.layers);
   const numExperts = reader.integerForAllLayers("num_experts", numHiddenLayers, limits.experts, 1);
-  if (numExperts < 2) {
-    throw reader.unsupported("it is dense (num_experts 1)", "only mixtures of experts can be built from this layout");
-  }
   const intermediateSize = reader.integer("intermediate_size", limits.size);
   reader.mustBe("moe_intermediate_size", [intermediateSize], "all experts are as wide as intermediate_size");
   const hasSharedExperts = reader.boolean("use_mixed_mlp_moe", false);
@@ -91,6 +91,11 @@ export function fromHunyuanConfig(values: Readonly<Record<string, unknown>>, fil
 
   const usesCla = reader.boolean("use_cla", false);
   const shareFactor = reader.integer("cla_share_factor", limits.layers, 1);
+
+  const mixture =
+    numExperts > 1
+      ? { numExperts, topK, numSharedExperts: hasSharedExperts ? numSharedExperts : 0 }
+      : { numExperts: 0, topK: 0, numSharedExperts: 1 };
 
   const config = {
     vocabularySize: reader.integer("vocab_size", limits.vocabulary),
@@ -107,9 +112,7 @@ export function fromHunyuanConfig(values: Readonly<Record<string, unknown>>, fil
     useQkNorm: reader.boolean("use_qk_norm", false),
     // Files without cross-layer attention may still carry a share factor; use_cla alone decides.
     claShareFactor: usesCla ? shareFactor : 1,
-    numExperts,
-    topK,
-    numSharedExperts: hasSharedExperts ? numSharedExperts : 0,
+    ...mixture,
     tieWordEmbeddings: reader.boolean("tie_word_embeddings", false),
     initializerRange: reader.positive("initializer_range", 0.02),
   };

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { RookeryError } from "../base/errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
-import { chooseLayout, fromLayoutConfig, requireLayout, toLayoutConfig } from "./layout.ts";
+import { chooseLayout, fromLayoutConfig, layouts, requireLayout, toLayoutConfig } from "./layout.ts";
 
 const { nano, "nano-portable": portable } = presets;
 
@@ -16,17 +16,20 @@ const configArbitrary: fc.Arbitrary<ModelConfig> = fc
     hiddenPerHead: fc.option(fc.integer({ min: 1, max: 100 }), { nil: undefined }),
     numKeyValueHeads: fc.integer({ min: 1, max: 8 }),
     group: fc.integer({ min: 1, max: 8 }),
-    numExperts: fc.integer({ min: 2, max: 64 }),
+    numExperts: fc.oneof(fc.constant(0), fc.integer({ min: 2, max: 64 })),
+    gateIsOne: fc.boolean(),
     topShare: fc.double({ min: 0, max: 1, noNaN: true }),
     alpha: fc.option(fc.constantFrom(1, 1000, 50.5), { nil: null }),
-    useQkNorm: fc.boolean(),
-    numSharedExperts: fc.integer({ min: 0, max: 3 }),
-    claShareFactor: fc.integer({ min: 1, max: 3 }),
+    useQkNorm: fc.constantFrom(true, true, false),
+    numSharedExperts: fc.constantFrom(1, 1, 0, 2, 3),
+    claShareFactor: fc.constantFrom(1, 1, 2, 3),
     tieWordEmbeddings: fc.boolean(),
     numHiddenLayers: fc.integer({ min: 1, max: 12 }),
   })
-  .map(({ hiddenPerHead, group, topShare, alpha, ...rest }) => ({
+  .map(({ hiddenPerHead, group, topShare, alpha, gateIsOne, ...rest }) => ({
     ...rest,
+    ...(gateIsOne && rest.numExperts > 0 && topShare < 1 / 8 ? { topOneGate: "one" as const } : {}),
+    numSharedExperts: rest.numExperts === 0 ? 1 : rest.numSharedExperts,
     vocabularySize: 1000,
     numAttentionHeads: rest.numKeyValueHeads * group,
     hiddenSize: (hiddenPerHead ?? rest.headDim) * rest.numKeyValueHeads * group,
@@ -49,6 +52,9 @@ describe("the layout of a configuration", () => {
     assert.equal(chooseLayout({ ...portable, numSharedExperts: 2 }), "hunyuan");
     assert.equal(chooseLayout({ ...portable, ropeScaling: null }), "hunyuan");
     assert.equal(chooseLayout({ ...portable, headDim: 128 }), "hunyuan_v1_moe");
+    assert.equal(chooseLayout({ ...portable, topK: 1, topOneGate: "one" }), "hunyuan_v1_moe");
+    assert.equal(chooseLayout({ ...portable, numExperts: 0, topK: 0 }), "hunyuan_v1_dense");
+    assert.equal(chooseLayout({ ...portable, numExperts: 0, topK: 0, claShareFactor: 2 }), "hunyuan");
   });
 
   it("is refused with every reason when there is none", () => {
@@ -61,13 +67,21 @@ describe("the layout of a configuration", () => {
       code: "UNSUPPORTED_MODEL",
       message: /top-1 gate is always 1/,
     });
+    assert.throws(() => requireLayout(portable, "hunyuan_v1_dense"), {
+      message: /its layers are dense \(numExperts 8\)/,
+      hint: /numExperts 0/,
+    });
+    assert.throws(() => requireLayout({ ...portable, topK: 1, topOneGate: "one" }, "hunyuan"), {
+      message: /never by 1/,
+    });
     requireLayout(portable, "hunyuan");
   });
 
   it("gives every configuration back that it can say", () => {
+    const counts: Partial<Record<string, number>> = {};
     fc.assert(
       fc.property(configArbitrary, (config) => {
-        for (const layout of ["hunyuan", "hunyuan_v1_moe"] as const) {
+        for (const layout of layouts) {
           let written: unknown;
           try {
             written = toLayoutConfig(config, layout);
@@ -78,10 +92,12 @@ describe("the layout of a configuration", () => {
           // What JSON makes of it, since that is what is read.
           const read = fromLayoutConfig(JSON.parse(JSON.stringify(written)), "config.json");
           assert.deepEqual(read, { layout, config });
+          counts[layout] = (counts[layout] ?? 0) + 1;
         }
       }),
-      { seed: 3, numRuns: 300 },
+      { seed: 3, numRuns: 500 },
     );
+    for (const layout of layouts) assert.ok((counts[layout] ?? 0) > 5, `${layout} was hardly tried`);
   });
 });
 
@@ -153,6 +169,30 @@ const large = {
   torch_dtype: "bfloat16",
 };
 
+/** A dense model of the family with the keys of mixtures that such files carry along. */
+const dense = {
+  architectures: ["HunYuanDenseV1ForCausalLM"],
+  model_type: "hunyuan_v1_dense",
+  vocab_size: 120_818,
+  hidden_size: 2048,
+  intermediate_size: 6144,
+  num_hidden_layers: 4,
+  num_attention_heads: 16,
+  num_key_value_heads: 4,
+  attention_head_dim: 128,
+  head_dim: 128,
+  max_position_embeddings: 262_144,
+  rope_scaling: { alpha: 1000, factor: 1, type: "dynamic" },
+  use_qk_norm: true,
+  use_cla: false,
+  cla_share_factor: 2,
+  num_experts: 1,
+  moe_topk: 1,
+  num_shared_expert: 1,
+  use_mixed_mlp_moe: false,
+  tie_word_embeddings: true,
+};
+
 describe("config.json of others", () => {
   it("of Hunyuan-Large is read", () => {
     const { layout, config } = fromLayoutConfig(large, "config.json");
@@ -165,6 +205,29 @@ describe("config.json of others", () => {
     const { layout, config } = fromLayoutConfig(a13b, "config.json");
     assert.equal(layout, "hunyuan_v1_moe");
     assert.deepEqual([config.headDim, config.claShareFactor, config.topK, config.numExperts], [128, 1, 8, 64]);
+  });
+
+  it("of a dense model is read, in the V1 family and in the official layout", () => {
+    const { layout, config } = fromLayoutConfig(dense, "config.json");
+    assert.equal(layout, "hunyuan_v1_dense");
+    assert.deepEqual([config.numExperts, config.topK, config.numSharedExperts, config.headDim], [0, 0, 1, 128]);
+    const official = fromLayoutConfig({ ...large, num_experts: 1, use_cla: false }, "config.json");
+    assert.equal(official.layout, "hunyuan");
+    assert.deepEqual([official.config.numExperts, official.config.topK], [0, 0]);
+  });
+
+  it("with a top-1 gate of one is read as such", () => {
+    const { config } = fromLayoutConfig({ ...a13b, moe_topk: [1, 1] }, "config.json");
+    assert.deepEqual([config.topK, config.topOneGate], [1, "one"]);
+    const aliased = {
+      ...a13b,
+      moe_topk: undefined,
+      num_experts_per_tok: 4,
+      num_experts: undefined,
+      num_local_experts: 8,
+    };
+    const { topK, numExperts } = fromLayoutConfig(JSON.parse(JSON.stringify(aliased)), "config.json").config;
+    assert.deepEqual([topK, numExperts], [4, 8]);
   });
 
   it("by transformers 5 is read", () => {
@@ -203,7 +266,9 @@ describe("config.json of others", () => {
       /"LlamaForCausalLM" with model_type "hunyuan"/,
     ],
     ["another type", large, { architectures: undefined, model_type: "llama" }, /none with model_type "llama"/],
-    ["a dense model", large, { num_experts: 1 }, /dense/],
+    ["a mixture that says it is dense", dense, { num_experts: 4 }, /this layout is dense/],
+    ["another scaling there", dense, { rope_scaling: { type: "yarn", factor: 4 } }, /of the type "yarn"/],
+    ["cross-layer attention in a dense model", dense, { use_cla: true }, /use_cla/],
     ["quantized weights", large, { quantization_config: { quant_method: "fp8" } }, /quantized/],
     ["biases", large, { attention_bias: true }, /biases/],
     ["another activation", large, { hidden_act: "gelu" }, /silu/],
@@ -212,7 +277,6 @@ describe("config.json of others", () => {
     ["a head of its own width", large, { head_dim: 128 }, /hidden_size \/ num_attention_heads = 80/],
     ["renormalised top-1", large, { norm_topk_prob: true }, /exactly when moe_topk > 1/],
     ["layers that differ", a13b, { moe_topk: [8, 4] }, /differs between layers/],
-    ["top-1 with gate 1", a13b, { moe_topk: 1 }, /one expert with the gate weight 1/],
     ["cross-layer attention there", a13b, { use_cla: true }, /use_cla/],
     ["no QK-norm there", a13b, { use_qk_norm: false }, /always on/],
     ["another expert width", a13b, { moe_intermediate_size: [3072, 1024] }, /as wide as/],
@@ -233,6 +297,13 @@ describe("config.json of others", () => {
       "INVALID_CONFIG",
     ],
     ["too short a list", a13b, { moe_topk: [8] }, /at least 2 entries/, "INVALID_CONFIG"],
+    [
+      "heads of two that are scaled",
+      dense,
+      { head_dim: 2, attention_head_dim: null },
+      /width 2 cannot be scaled/,
+      "INVALID_CONFIG",
+    ],
     ["no head width", a13b, { attention_head_dim: null }, /"head_dim" is missing/, "INVALID_CONFIG"],
   ];
   for (const [what, base, changes, message, code = "UNSUPPORTED_MODEL"] of refused) {

@@ -14,7 +14,9 @@ function roundToBf16(value: number): number {
  */
 export function rotaryFrequencies(config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">): Float32Array {
   const { headDim, ropeTheta, ropeScaling } = config;
-  const base = ropeScaling ? ropeTheta * ropeScaling.alpha ** (headDim / (headDim - 2)) : ropeTheta;
+  // an alpha of 1 is told apart since 1 ** Infinity, at a headDim of 2, is no number
+  const isScaled = ropeScaling !== null && ropeScaling.alpha !== 1;
+  const base = isScaled ? ropeTheta * ropeScaling.alpha ** (headDim / (headDim - 2)) : ropeTheta;
   return Float32Array.from({ length: headDim / 2 }, (_, pair) => {
     const frequency = base ** ((-2 * pair) / headDim);
     return ropeScaling ? frequency : roundToBf16(frequency);
