@@ -102,7 +102,7 @@ for (const { change, mode } of cases) {
       const loss = () => modelLoss(config, weights, batch, routings, routerWeights, scale);
       let ours = scale * result.losses.toFloat32Array().reduce((sum, one) => sum + one, 0);
       for (const { losses } of result.routings) {
-        const [balance = 0, z = 0] = losses.toFloat32Array();
+        const [balance = 0, z = 0] = losses!.toFloat32Array();
         ours += routerWeights.balanceWeight * balance + routerWeights.zWeight * z;
       }
       assert.ok(Math.abs(ours / loss() - 1) < 1e-5, `loss ${ours}, the twin's ${loss()}`);

@@ -34,8 +34,9 @@ export type RoutingPlan = {
   /** Names the random choices of this pass; the same numbers repeat them exactly. */
   randomStream: readonly (number | string)[];
   seed: number;
-  /** Whether the reports have the router's probabilities. */
+  /** Whether the reports have the router's probabilities, and whether they lack the losses. */
   keepsProbabilities?: boolean;
+  skipsLosses?: boolean;
 };
 
 /** Inference: whoever is chosen computes. */
@@ -71,5 +72,6 @@ export function routeTokens(
     balanceWeight: plan.balanceWeight,
     zWeight: plan.zWeight,
     keepsProbabilities: plan.keepsProbabilities === true,
+    skipsLosses: plan.skipsLosses === true,
   });
 }

@@ -33,6 +33,9 @@ type Piece = Place & {
   holds: number;
   /** Whether only what is recorded keeps it alive. */
   outOfScope: boolean;
+  owner: Arena;
+  /** Which of the arena's living pieces it is. */
+  index: number;
 };
 
 /**
@@ -43,7 +46,8 @@ export class Arena implements Disposable {
   readonly #isPlanned: boolean;
   #space = new FreeSpace();
   #block: NativeMemory | undefined;
-  #pieces = new Map<Place, Piece>();
+  /** Those alive, in no order. */
+  readonly #pieces: Piece[] = [];
   #scopes: Piece[][] = [];
   #ownBytes = 0;
   #peakBytes = 0;
@@ -66,7 +70,7 @@ export class Arena implements Disposable {
 
   /** Makes the block at least `bytes` large. Between steps only. */
   reserve(bytes: number): void {
-    if (this.#pieces.size > 0) throw new Error("an arena cannot move while a step is under way");
+    if (this.#pieces.length > 0) throw new Error("an arena cannot move while a step is under way");
     if (this.#isPlanned || bytes <= (this.#block?.byteLength ?? 0)) return;
     this.#block?.[Symbol.dispose]();
     this.#block = undefined;
@@ -107,10 +111,10 @@ export class Arena implements Disposable {
     this.#scopes.push(made);
     try {
       const result = body();
-      const kept = new Set(keep(result).map(({ place }) => place));
+      const kept = keep(result);
       const around = this.#scopes.at(-2);
       for (const piece of made) {
-        if (kept.has(piece)) around?.push(piece);
+        if (kept.some(({ place }) => place === piece)) around?.push(piece);
         else this.#leaveScope(piece);
       }
       return result;
@@ -122,7 +126,7 @@ export class Arena implements Disposable {
   /** Keeps tensors of this arena alive for something that is recorded; others are left alone. */
   hold(tensors: readonly Tensor[]): void {
     for (const { place } of tensors) {
-      const piece = this.#pieces.get(place);
+      const piece = this.#pieceOf(place);
       if (piece) piece.holds++;
     }
   }
@@ -130,14 +134,14 @@ export class Arena implements Disposable {
   /** Undoes `hold`; what nobody needs any more dies. */
   letGo(tensors: readonly Tensor[]): void {
     for (const { place } of tensors) {
-      const piece = this.#pieces.get(place);
+      const piece = this.#pieceOf(place);
       if (piece && --piece.holds === 0 && piece.outOfScope) this.#end(piece);
     }
   }
 
   /** Ends the step: every tensor of it is dead, and its memory is used again. */
   reset(): void {
-    for (const piece of this.#pieces.values()) this.#end(piece);
+    this.#endAll();
     const peak = this.#space.peak;
     this.#peakBytes = Math.max(this.#peakBytes, peak);
     this.#space = new FreeSpace();
@@ -147,7 +151,7 @@ export class Arena implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const piece of this.#pieces.values()) this.#end(piece);
+    this.#endAll();
     this.#block?.[Symbol.dispose]();
     this.#block = undefined;
     this.#isDisposed = true;
@@ -168,6 +172,8 @@ export class Arena implements Disposable {
       own: undefined,
       holds: 0,
       outOfScope: false,
+      owner: this,
+      index: this.#pieces.length,
     };
     if (this.#block && offset + bytes <= this.#block.byteLength) {
       piece.memory = this.#block;
@@ -177,8 +183,17 @@ export class Arena implements Disposable {
       piece.memory = piece.own;
       this.#ownBytes += bytes;
     }
-    this.#pieces.set(piece, piece);
+    this.#pieces.push(piece);
     return piece;
+  }
+
+  /** The living piece of this arena that a place is, if it is one. */
+  #pieceOf(place: Place): Piece | undefined {
+    return "owner" in place && place.owner === this && place.alive ? (place as Piece) : undefined;
+  }
+
+  #endAll(): void {
+    for (let piece = this.#pieces.at(-1); piece; piece = this.#pieces.at(-1)) this.#end(piece);
   }
 
   #leaveScope(piece: Piece): void {
@@ -189,7 +204,11 @@ export class Arena implements Disposable {
   #end(piece: Piece): void {
     if (!piece.alive) return;
     piece.alive = false;
-    this.#pieces.delete(piece);
+    const last = this.#pieces.pop()!;
+    if (last !== piece) {
+      this.#pieces[piece.index] = last;
+      last.index = piece.index;
+    }
     this.#space.give(piece.offset, piece.byteLength);
     if (!piece.own) return;
     piece.own[Symbol.dispose]();

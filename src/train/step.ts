@@ -114,7 +114,7 @@ export function accumulateGradients(
     tape.runBackward();
     lossSum += result.losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0);
     for (const [layer, one] of result.routings.entries()) {
-      const [balance = 0, z = 0] = one.losses.toFloat32Array();
+      const [balance = 0, z = 0] = one.losses?.toFloat32Array() ?? [];
       balanceLoss += balance / batches.length;
       zLoss += z / batches.length;
       layers[layer] = addRouting(layers[layer], one);

@@ -54,19 +54,17 @@ export function timeKernels(listener: KernelTimer | undefined): void {
 const statusType = "int32_t";
 
 function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, returns: string, spec: Spec) {
-  const entries = Object.entries(spec);
+  const names: (keyof Spec & string)[] = Object.keys(spec);
+  const kinds = Object.values(spec);
   let native: ((...values: number[]) => number | bigint) | undefined;
   return (args: ArgumentsOf<Spec>): number => {
     native ??= loadKernels().library.func(
       kernel,
       returns,
-      entries.map(([, kind]) => nativeTypes[kind]),
+      kinds.map((kind) => nativeTypes[kind]),
     ) as (...values: number[]) => number | bigint;
-    const values = new Array<number>(entries.length);
-    for (let i = 0; i < entries.length; i++) {
-      const [name, kind] = entries[i]!;
-      values[i] = convert(kernel, name, kind, args[name as keyof Spec]);
-    }
+    const values: number[] = [];
+    for (let i = 0; i < names.length; i++) values.push(convert(kernel, names[i]!, kinds[i]!, args[names[i]!]));
     if (timer === undefined || returns !== statusType) return Number(native(...values));
     const startMs = performance.now();
     const answer = Number(native(...values));

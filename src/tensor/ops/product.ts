@@ -41,13 +41,25 @@ export function product(
   a: Tensor,
   { weight, direction, memory }: PackedWeight,
   c: Tensor,
-  { addend = null, offsets = null, gated = null }: ProductOptions = {},
+  options: ProductOptions = {},
+): void {
+  productWith(execution, a, weight, direction, memory, c, options);
+}
+
+function productWith(
+  { pool }: Execution,
+  a: Tensor,
+  weight: Parameter,
+  direction: "forward" | "backward",
+  packed: Addressed,
+  c: Tensor,
+  { addend = null, offsets = null, gated = null }: ProductOptions,
 ): void {
   matmul({
-    pool: execution.pool,
+    pool,
     dtype: a.dtypeCode,
     a,
-    packed: memory,
+    packed,
     addend,
     c,
     cDtype: c.dtypeCode,
@@ -73,8 +85,12 @@ export function multiply(
   const { pool, arena } = execution;
   const { groups } = weight;
   const dtype = a.dtypeCode;
-  const isKept = direction === "forward" && weight.packed(dtype) !== undefined;
-  if (isKept || groups === 1) {
+  const kept = direction === "forward" ? weight.packed(dtype) : undefined;
+  if (kept) {
+    productWith(execution, a, weight, direction, kept, c, options);
+    return;
+  }
+  if (groups === 1) {
     using packed = packWeight(execution, weight, direction, dtype);
     product(execution, a, packed, c, options);
     return;

@@ -30,6 +30,8 @@ export type RouteOptions = {
   zWeight: number;
   /** Whether the report has the probabilities too. */
   keepsProbabilities?: boolean;
+  /** Whether nobody will ask for the losses. */
+  skipsLosses?: boolean;
 };
 
 /** What outlives the layer: who went where, how even the load was, and the losses. */
@@ -46,8 +48,10 @@ export function reportTensors({
   losses,
   keptProbabilities,
 }: RoutingReport): Tensor[] {
-  const always = [selected, assigned, load, counts, losses];
-  return keptProbabilities ? [...always, keptProbabilities] : always;
+  const tensors = [selected, assigned, load, counts];
+  if (losses) tensors.push(losses);
+  if (keptProbabilities) tensors.push(keptProbabilities);
+  return tensors;
 }
 
 /** Where each slot (token, choice) goes. All in native memory: nothing here needs to be read to run the experts. */
@@ -69,8 +73,8 @@ export type Routing = {
   load: Tensor;
   /** int32 [4]: slots, over capacity, recycled, dropped. */
   counts: Tensor;
-  /** f32 [2]: load-balance loss and z-loss, unweighted. */
-  losses: Tensor;
+  /** f32 [2]: load-balance loss and z-loss, unweighted; null if nobody wants them. */
+  losses: Tensor | null;
   keptProbabilities: Tensor | null;
 };
 
@@ -96,9 +100,12 @@ export function route(execution: Execution, x: Tensor, weight: Parameter, option
   const { selected, assigned, gates, load } = choice;
   const gatesAreOne = options.topOneGate === "one" && topK === 1;
   if (gatesAreOne) gates.setFloats(new Float32Array(gates.elements).fill(1));
-  const losses = arena.tensor("f32", 2);
-  using lossScratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
-  routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: lossScratch.tensor });
+  let losses: Tensor | null = null;
+  if (!options.skipsLosses) {
+    losses = arena.tensor("f32", 2);
+    using scratch = arena.scratch(routerLossesScratchBytes({ tokens, experts }));
+    routerLosses({ pool, probabilities, logSumExp, load, losses, tokens, experts, scratch: scratch.tensor });
+  }
 
   tape?.record([x, probabilities, logSumExp, selected, assigned, load], () => {
     // Without a consumer of the gates the two losses still teach the router.
