@@ -21,7 +21,7 @@ export class PageMemory implements Disposable {
 
   /** Scales are 1 until `setScales` tells others. @throws RookeryError OUT_OF_MEMORY. */
   constructor(config: ModelConfig, type: CacheType, pages: number) {
-    const shape = [pages * pageTokens, config.numKeyValueHeads * config.headDim];
+    const shape = [pages, config.numKeyValueHeads, pageTokens, config.headDim];
     const tensor = () => {
       const { tensor, memory } = Tensor.persistent(type, shape);
       this.#memory.push(memory);
@@ -53,7 +53,7 @@ export class PageMemory implements Disposable {
   copy(from: number, to: number): void {
     for (const { keys, values } of this.groups) {
       for (const tensor of [keys, values]) {
-        tensor.rows(to * pageTokens, pageTokens).setBytes(tensor.rows(from * pageTokens, pageTokens).toBytes());
+        tensor.rows(to, 1).setBytes(tensor.rows(from, 1).toBytes());
       }
     }
   }

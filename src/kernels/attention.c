@@ -26,12 +26,12 @@ static int arguments_are_bad(int32_t dtype, const attention *a, size_t query_row
 }
 
 /* Whether a sequence has fewer entries than blocks of keys, or one that leads out of the cache. */
-static int pages_are_bad(const attention *a, size_t page_count, size_t key_rows) {
+static int pages_are_bad(const attention *a, size_t entries, size_t pages) {
   for (size_t i = 0; i < a->count; i++) {
     size_t first = (size_t)a->sequences[i].key_row, end = first + ceil_div((size_t)a->sequences[i].keys, KEY_BLOCK);
-    if (end > page_count) return 1;
+    if (end > entries) return 1;
     for (size_t entry = first; entry < end; entry++) {
-      if (a->pages[entry] < 0 || (size_t)a->pages[entry] >= key_rows / KEY_BLOCK) return 1;
+      if (a->pages[entry] < 0 || (size_t)a->pages[entry] >= pages) return 1;
     }
   }
   return 0;
@@ -82,17 +82,19 @@ ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uin
 }
 
 ROOKERY_API int32_t rookery_attention_paged(uintptr_t pool, int32_t dtype, uintptr_t q, int32_t cache_dtype, uintptr_t k,
-                                            uintptr_t v, uintptr_t pages, size_t page_count, uintptr_t sequences,
-                                            size_t count, uintptr_t out, size_t query_rows, size_t key_rows, size_t heads,
+                                            uintptr_t v, size_t pages, uintptr_t table, size_t entries,
+                                            uintptr_t sequences, size_t count, uintptr_t out, size_t query_rows, size_t heads,
                                             size_t kv_heads, size_t head_dim, float scale, float value_scale,
                                             uintptr_t scratch) {
   attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = cache_dtype, .q = (const char *)q, .k = (const char *)k,
                  .v = (const char *)v, .out = (char *)out, .sequences = (const attention_sequence *)sequences,
-                 .pages = (const int32_t *)pages, .count = count, .heads = heads, .kv_heads = kv_heads,
+                 .pages = (const int32_t *)table, .count = count, .heads = heads, .kv_heads = kv_heads,
                  .head_dim = head_dim, .scale = scale, .value_scale = value_scale};
-  if (!is_aligned(scratch) || !pages || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  size_t rows;
+  if (__builtin_mul_overflow(pages, (size_t)KEY_BLOCK, &rows)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_aligned(scratch) || !table || arguments_are_bad(dtype, &a, query_rows, rows)) return ROOKERY_BAD_ARGUMENT;
   if ((cache_dtype != dtype && cache_dtype != ROOKERY_FP8) || value_scale != value_scale) return ROOKERY_BAD_ARGUMENT;
-  if (pages_are_bad(&a, page_count, key_rows)) return ROOKERY_BAD_ARGUMENT;
+  if (pages_are_bad(&a, entries, pages)) return ROOKERY_BAD_ARGUMENT;
   return attend(pool, dtype, &a, scratch);
 }
 

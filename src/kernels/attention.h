@@ -48,12 +48,14 @@ typedef struct {
   int32_t least_position, most_position;
 } lane_tile;
 
-/* Number of the head vector of a key, counted through [key rows, kv_heads]. */
+/* Number of the head vector of a key, counted through [key rows, kv_heads], or [pages, kv_heads, KEY_BLOCK]. */
 static inline size_t key_vector(const attention *a, const attention_sequence *s, size_t kv_head, size_t key) {
-  size_t row = (size_t)s->key_row + key;
-  if (a->pages) row = (size_t)a->pages[(size_t)s->key_row + key / KEY_BLOCK] * KEY_BLOCK + key % KEY_BLOCK;
-  return row * a->kv_heads + kv_head;
+  if (!a->pages) return ((size_t)s->key_row + key) * a->kv_heads + kv_head;
+  size_t page = (size_t)a->pages[(size_t)s->key_row + key / KEY_BLOCK];
+  return (page * a->kv_heads + kv_head) * KEY_BLOCK + key % KEY_BLOCK;
 }
+/* And how many there are from a key to the next of its block. */
+static inline size_t key_step(const attention *a) { return a->pages ? 1 : a->kv_heads; }
 
 /* The rows from `row` on, and before `end`, of a sequence and KV head. */
 static inline lane_tile make_lane_tile(const attention *a, const attention_sequence *s, size_t kv_head, size_t row, size_t end) {

@@ -91,7 +91,7 @@ static inline void pack_lanes(const attention *a, const lane_tile *t, const char
 typedef struct { const bf16 *at; size_t stride; } key_rows;
 
 INLINE key_rows rows_from(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, const char *from) {
-  return (key_rows){(const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim, a->kv_heads * a->head_dim};
+  return (key_rows){(const bf16 *)from + key_vector(a, s, kv_head, first) * a->head_dim, key_step(a) * a->head_dim};
 }
 
 /* Where a block of keys can be read as bf16: as it lies, or, of 8-bit ones, a copy [64][steps * 32] with zeros behind each row. */
@@ -100,7 +100,7 @@ INLINE key_rows block_rows(const attention *a, const attention_sequence *s, size
   if (a->key_type != ROOKERY_FP8) return rows_from(a, s, kv_head, first, from);
   const uint8_t *at = (const uint8_t *)from + key_vector(a, s, kv_head, first) * a->head_dim;
   size_t stride = steps_of(a->head_dim) * 32;
-  for (size_t j = 0; j < there; j++, at += a->kv_heads * a->head_dim) {
+  for (size_t j = 0; j < there; j++, at += key_step(a) * a->head_dim) {
     for (size_t d = 0; d < a->head_dim; d += 32) {
       __m256i x = _mm256_maskz_loadu_epi8(lanes_below32(smaller(32, a->head_dim - d)), at + d);
       _mm512_storeu_si512((bf16 *)copy + j * stride + d, fp8_to_bf16(x));

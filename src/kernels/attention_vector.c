@@ -69,7 +69,7 @@ INLINE int copy_keys(const attention *a, const char *from, size_t vector, size_t
   i32_lanes seen = {0};
   size_t key_bytes = a->head_dim * (key_type == ROOKERY_F32 ? 4 : key_type == ROOKERY_BF16 ? 2 : 1);
   for (size_t j = 0; j < KEY_BLOCK; j++) {
-    const char *key = from + (vector + j * a->kv_heads) * key_bytes;
+    const char *key = from + (vector + j * key_step(a)) * key_bytes;
     for (size_t d = 0; d < stride; d += LANES) {
       f32_lanes x = splat(0);
       if (j < n && key_type == ROOKERY_FP8) x = load_fp8_some((const uint8_t *)key + d, a->head_dim - d);

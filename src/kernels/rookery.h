@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 9
+#define ROOKERY_ABI_VERSION 10
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
@@ -114,14 +114,14 @@ ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uin
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
                                               size_t head_dim, float scale, uintptr_t scratch);
 /*
- * The same from a cache that lies in pages of ROOKERY_KEY_BLOCK rows: `pages` int32 [page_count], and a sequence's key row is
- * where its own entries begin among them, one for each block of its keys. Page p holds the rows from p * ROOKERY_KEY_BLOCK on.
- * cache_dtype is dtype, with the bits of the contiguous call, or ROOKERY_FP8; out is multiplied by value_scale. The scratch
- * is that of rookery_attention_forward.
+ * The same from a cache that lies in pages of ROOKERY_KEY_BLOCK keys: k and v are [pages, kv_heads, ROOKERY_KEY_BLOCK, head_dim], so
+ * that what a query reads of a page is one stretch. table int32 [entries]: a sequence's key row is where its own entries begin
+ * there, a page for each block of its keys. cache_dtype is dtype, with the bits of the contiguous call, or ROOKERY_FP8; out is
+ * multiplied by value_scale. The scratch is that of rookery_attention_forward.
  */
 ROOKERY_API int32_t rookery_attention_paged(uintptr_t pool, int32_t dtype, uintptr_t q, int32_t cache_dtype, uintptr_t k,
-                                            uintptr_t v, uintptr_t pages, size_t page_count, uintptr_t sequences,
-                                            size_t count, uintptr_t out, size_t query_rows, size_t key_rows, size_t heads,
+                                            uintptr_t v, size_t pages, uintptr_t table, size_t entries,
+                                            uintptr_t sequences, size_t count, uintptr_t out, size_t query_rows, size_t heads,
                                             size_t kv_heads, size_t head_dim, float scale, float value_scale,
                                             uintptr_t scratch);
 /* dq (+)= if accumulate; dk and dv are added to if accumulate_kv (layers of a CLA group share them). */
@@ -136,13 +136,13 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
 
 /* ---- cache.c ---- */
 /*
- * Row places[r] of key_cache and value_cache [cache_rows, columns] takes row r of k and v (dtype [rows, columns]): as it is where
- * cache_dtype is dtype; as ROOKERY_FP8 divided by key_scale and value_scale, both above 0, rounded to nearest even, and held
- * to +-448. Places may not repeat.
+ * Row r of k and v (dtype [rows, kv_heads, head_dim]) goes to place places[r] of the caches [pages, kv_heads,
+ * ROOKERY_KEY_BLOCK, head_dim]: to page places[r] / ROOKERY_KEY_BLOCK, as it is where cache_dtype is dtype; as ROOKERY_FP8 divided
+ * by key_scale and value_scale, both above 0, rounded to nearest even, and held to +-448. Places may not repeat.
  */
 ROOKERY_API int32_t rookery_cache_write(uintptr_t pool, int32_t dtype, uintptr_t k, uintptr_t v, uintptr_t places,
                                         int32_t cache_dtype, uintptr_t key_cache, uintptr_t value_cache, size_t rows,
-                                        size_t columns, size_t cache_rows, float key_scale, float value_scale);
+                                        size_t pages, size_t kv_heads, size_t head_dim, float key_scale, float value_scale);
 
 /* ---- experts.c, router.c ---- */
 /* h[r, i] = silu(gate_up[r, i]) * gate_up[r, width + i]; gate_up [rows, 2 width]. rows_limit: int32 count at this address, 0 = all. */

@@ -85,8 +85,9 @@ function runPaged({ shape, q, k, v }: Case, dtype: Dtype, cacheType: CacheType, 
     keyCache,
     valueCache,
     rows: places.length,
-    columns: width,
-    cacheRows,
+    pages,
+    kvHeads,
+    headDim,
     keyScale,
     valueScale,
   });
@@ -100,13 +101,13 @@ function runPaged({ shape, q, k, v }: Case, dtype: Dtype, cacheType: CacheType, 
     q: toMemory(q, dtype),
     k: keyCache,
     v: valueCache,
-    pages: toMemoryI32(table),
-    pageCount: table.length,
+    pages,
+    table: toMemoryI32(table),
+    entries: table.length,
     sequences: toMemoryI32(rows),
     count,
     out,
     queryRows: q.length / heads / headDim,
-    keyRows: cacheRows,
     heads,
     kvHeads,
     headDim,
@@ -216,6 +217,7 @@ for (const dtype of dtypes) {
       for (const [row, place] of places.entries()) {
         for (let column = 0; column < width; column++) {
           const [key, value] = [one.k[row * width + column]!, one.v[row * width + column]!];
+          // one KV head: a page is its rows
           const at = place * width + column;
           assert.ok(Object.is(wide[at], key));
           const expected = toFp8(key);
@@ -251,7 +253,7 @@ it("every 8-bit code is read as its value, and written as itself", () => {
 });
 
 describe("the paged kernels refuse", () => {
-  const sizes = { queryRows: 1, keyRows: 64, heads: 1, kvHeads: 1, headDim: 1, count: 0, pageCount: 1 };
+  const sizes = { queryRows: 1, pages: 1, heads: 1, kvHeads: 1, headDim: 1, count: 0, entries: 1 };
   const attend = (any: NativeMemory) => ({
     pool: null,
     dtype: 0,
@@ -259,7 +261,7 @@ describe("the paged kernels refuse", () => {
     q: any,
     k: any,
     v: any,
-    pages: any,
+    table: any,
     sequences: any,
     out: any,
     scale: 1,
@@ -287,8 +289,9 @@ describe("the paged kernels refuse", () => {
       keyCache: any,
       valueCache: any,
       rows: 1,
-      columns: 1,
-      cacheRows: 2,
+      pages: 1,
+      kvHeads: 1,
+      headDim: 1,
       keyScale: 1,
       valueScale: 1,
     });
@@ -307,15 +310,15 @@ describe("the paged kernels refuse", () => {
   it("pages that do not exist, and texts with fewer pages than tokens", () => {
     using q = new NativeMemory(1 << 12);
     using scratch = new NativeMemory(attentionForwardScratchBytes({ dtype: 0, headDim: 1, count: 1, threads: 1 }));
-    const call = (table: number[], sequence: number[], pageCount = table.length) =>
+    const call = (table: number[], sequence: number[]) =>
       attentionPaged({
         ...attend(q),
         out: new NativeMemory(1 << 12),
-        pages: toMemoryI32(table),
-        pageCount,
+        pages: 2,
+        table: toMemoryI32(table),
+        entries: table.length,
         sequences: toMemoryI32(sequence),
         count: 1,
-        keyRows: 128,
         scratch,
       });
     call([1, 0], [0, 1, 0, 128]);

@@ -76,9 +76,9 @@ export const attentionBackward = kernel("rookery_attention_backward", {
 });
 
 /**
- * `attentionForward` from a cache in pages of 64 rows: pages int32 [pageCount], a sequence's key row is where its own entries
- * begin among them, one a block of 64 keys; page p holds the rows from 64 p on of k and v [keyRows, kvHeads, headDim].
- * cacheDtype is dtype, with the bits of the contiguous call, or that of 8-bit values; out is multiplied by valueScale.
+ * `attentionForward` from a cache in pages of 64 keys: k and v [pages, kvHeads, 64, headDim]. table int32 [entries]: a sequence's
+ * key row is where its own entries begin there, a page for each 64 of its keys. cacheDtype is dtype, with the bits of the
+ * contiguous call, or that of 8-bit values; out is multiplied by valueScale.
  */
 export const attentionPaged = kernel("rookery_attention_paged", {
   pool: "memory",
@@ -87,13 +87,13 @@ export const attentionPaged = kernel("rookery_attention_paged", {
   cacheDtype: "int",
   k: "memory",
   v: "memory",
-  pages: "memory",
-  pageCount: "size",
+  pages: "size",
+  table: "memory",
+  entries: "size",
   sequences: "memory",
   count: "size",
   out: "memory",
   queryRows: "size",
-  keyRows: "size",
   heads: "size",
   kvHeads: "size",
   headDim: "size",
@@ -102,12 +102,12 @@ export const attentionPaged = kernel("rookery_attention_paged", {
   scratch: "memory",
 });
 
-/** Rows of a page of the cache: the block of keys that attention goes by. */
+/** Keys of a page of the cache: the block that attention goes by. */
 export const keyBlock = 64;
 
 /**
- * Row places[r] of keyCache and valueCache [cacheRows, columns] takes row r of k and v `dtype` [rows, columns]; as 8-bit values
- * divided by their scales, rounded to nearest even and held to ±448.
+ * Row r of k and v `dtype` [rows, kvHeads, headDim] goes to key places[r] % 64 of page places[r] / 64 of the caches [pages,
+ * kvHeads, 64, headDim]; as 8-bit values divided by their scales, rounded to nearest even and held to ±448.
  */
 export const cacheWrite = kernel("rookery_cache_write", {
   pool: "memory",
@@ -119,8 +119,9 @@ export const cacheWrite = kernel("rookery_cache_write", {
   keyCache: "memory",
   valueCache: "memory",
   rows: "size",
-  columns: "size",
-  cacheRows: "size",
+  pages: "size",
+  kvHeads: "size",
+  headDim: "size",
   keyScale: "float",
   valueScale: "float",
 });

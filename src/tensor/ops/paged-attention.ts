@@ -15,10 +15,10 @@ export const pageTokens: number = keyBlock;
 
 export type CacheType = ComputeType | "fp8";
 
-/** k̂ and v of a group of layers, [pages · pageTokens, keyValueHeads · headDim] each; what fp8 ones were divided by, else 1. */
+/** k̂ and v of a group of layers, [pages, keyValueHeads, pageTokens, headDim] each; what fp8 ones were divided by, else 1. */
 export type PagedKeysAndValues = { keys: Tensor; values: Tensor; keyScale: number; valueScale: number };
 
-/** Row places[r] of the cache takes row r of key and value. places int32 [rows], none twice. */
+/** Row r of key and value goes to token places[r] % pageTokens of page places[r] / pageTokens. places int32 [rows], none twice. */
 export function writePages(
   { pool }: Execution,
   key: Tensor,
@@ -36,8 +36,9 @@ export function writePages(
     keyCache: cache.keys,
     valueCache: cache.values,
     rows: key.size(0),
-    columns: key.size(1),
-    cacheRows: cache.keys.size(0),
+    pages: cache.keys.size(0),
+    kvHeads: cache.keys.size(1),
+    headDim: cache.keys.size(3),
     keyScale: cache.keyScale,
     valueScale: cache.valueScale,
   });
@@ -46,7 +47,7 @@ export function writePages(
 /**
  * softmax(q kᵀ / √headDim) v of each sequence with its pages; the bits are those of `attention` over the same rows.
  * q [queryRows, heads · headDim].
- * @param pages int32 [entries]: numbers of pages.
+ * @param table int32 [entries]: numbers of pages.
  * @param sequences int32 [count, 4] = {query row, queries, first entry, keys}; an entry for each `pageTokens` keys.
  * @returns [queryRows, heads · headDim].
  */
@@ -54,7 +55,7 @@ export function pagedAttention(
   { arena, pool }: Execution,
   q: Tensor,
   cache: PagedKeysAndValues,
-  pages: Tensor,
+  table: Tensor,
   sequences: Tensor,
   shape: AttentionShape,
 ): Tensor {
@@ -70,13 +71,13 @@ export function pagedAttention(
     cacheDtype: cacheDtypeCodes[cache.keys.dtype as CacheType],
     k: cache.keys,
     v: cache.values,
-    pages,
-    pageCount: pages.elements,
+    pages: cache.keys.size(0),
+    table,
+    entries: table.elements,
     sequences,
     count,
     out,
     queryRows: q.size(0),
-    keyRows: cache.keys.size(0),
     heads: shape.heads,
     kvHeads: shape.keyValueHeads,
     headDim,
