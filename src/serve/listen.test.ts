@@ -72,6 +72,32 @@ describe("listening", () => {
     if (!signal.aborted) await once(signal, "abort");
   });
 
+  it("stops reading from an app whose client does not read", async () => {
+    let sent = 0;
+    const cancelled = Promise.withResolvers<void>();
+    const endless = ({ url }: Request) => {
+      if (url.endsWith("/turn")) return new Response("done");
+      const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+        sent += 2 ** 16;
+        controller.enqueue(new Uint8Array(2 ** 16));
+      };
+      return new Response(new ReadableStream({ pull, cancel: () => cancelled.resolve() }));
+    };
+    const listening = await listen(endless, local);
+    const socket = await connect(listening);
+    socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let before = -1;
+    while (sent === 0 || sent !== before) {
+      before = sent;
+      // A turn of the server in the same loop.
+      await (await fetch(`${listening.url}/turn`)).text();
+    }
+    assert.ok(sent < 64 * 2 ** 20, `${sent} bytes were taken`);
+    socket.destroy();
+    await cancelled.promise;
+    await listening.close(0, () => {});
+  });
+
   it("tells a handler when its client leaves", async () => {
     const asked = Promise.withResolvers<AbortSignal>();
     const listening = await listen((request) => {

@@ -37,7 +37,11 @@ const watchHealth = `
   parentPort.once("message", () => { clearInterval(timer); agent.destroy(); parentPort.postMessage(times); });
 `;
 
-type Serving = { url: string; metric(name: string, label?: string): Promise<number>; stop(): Promise<number | null> };
+type Serving = AsyncDisposable & {
+  url: string;
+  metric(name: string, label?: string): Promise<number>;
+  stop(): Promise<number | null>;
+};
 
 /** `rookery serve` in a process of its own, whose memory is then nobody else's. */
 async function serve(modelFolder: string, words: readonly string[]): Promise<Serving> {
@@ -51,15 +55,19 @@ async function serve(modelFolder: string, words: readonly string[]): Promise<Ser
     });
     child.once("exit", () => reject(new Error("the server has ended")));
   });
+  const exited = once(child, "exit");
   return {
     url,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+    },
     async metric(name, label = "") {
       const text = await (await fetch(`${url}/metrics`)).text();
       const line = text.split("\n").find((one) => one.startsWith(`${name}${label}`) && !one.startsWith("#"));
       return Number(line?.slice(line.lastIndexOf(" ")));
     },
     async stop() {
-      const exited = once(child, "exit");
       child.kill("SIGTERM");
       return (await exited)[0] as number | null;
     },
@@ -71,7 +79,7 @@ const bytesOf = (server: Serving) => server.metric("process_resident_memory_byte
 it(`${isLong ? "200 clients for 3 minutes" : "40 clients for 3 seconds"} leave the server as they found it`, async () => {
   const changes = isLong ? presets.nano : {};
   const modelFolder = await writeTinyModel(folder, changes);
-  const server = await serve(modelFolder, isLong ? [] : ["--threads", "1", "--cache-bytes", String(1 << 23)]);
+  await using server = await serve(modelFolder, isLong ? [] : ["--threads", "1", "--cache-bytes", String(1 << 23)]);
   const options = {
     url: server.url,
     clients: isLong ? 200 : 40,

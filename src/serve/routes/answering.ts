@@ -4,7 +4,7 @@ import type { Grammar } from "../../engine/request.ts";
 import { withJsonBody } from "../body.ts";
 import { type ApiError, badRequest } from "../errors.ts";
 import { eventStream, type Send } from "../event-stream.ts";
-import type { ServeContext, Service } from "../service.ts";
+import type { Running, ServeContext, Service } from "../service.ts";
 
 /** Names the version behind an answer: the same seed gives the same text as long as it stays. */
 export const systemFingerprint = `rookery-${rookeryVersion}`;
@@ -91,4 +91,31 @@ export function checkExpertView(service: Service, tokens: number): void {
     `rookery.experts: prompt and answers may have ${tokens} tokens, one object tells of at most ${most}; set stream, or max_tokens`,
     "rookery.experts",
   );
+}
+
+/** What the engine has of one request at a time: a batch of hundreds must not fill the queue by itself. */
+const mostAtATime = 16;
+
+/** Runs `work` for each item, a few at a time; the first that fails ends the others. */
+export async function severalAtATime<Item>(
+  running: Running,
+  items: readonly Item[],
+  work: (item: Item, at: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) {
+      const at = next++;
+      await work(items[at]!, at);
+    }
+  };
+  const workers = Array.from({ length: Math.min(mostAtATime, items.length) }, worker);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    next = items.length;
+    running.controller.abort(error);
+    await Promise.allSettled(workers);
+    throw error;
+  }
 }

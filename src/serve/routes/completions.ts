@@ -26,6 +26,7 @@ import {
   nowSeconds,
   oneGrammar,
   readBody,
+  severalAtATime,
   streamAnswer,
   systemFingerprint,
 } from "./answering.ts";
@@ -38,9 +39,6 @@ type Prepared = {
   includeUsage: boolean;
   reportExperts: boolean;
 };
-
-/** Prompts of one request that the engine has at a time: a batch of hundreds must not fill the queue by itself. */
-const promptsAtATime = 16;
 
 /** POST /v1/completions */
 export async function completions(service: Service, context: ServeContext): Promise<Response> {
@@ -153,30 +151,6 @@ async function whole(service: Service, running: Running, prepared: Prepared): Pr
     usage: usageOf(usage.prompt, usage.written, usage.cached),
     ...(reportExperts ? { rookery: { experts } } : {}),
   };
-}
-
-/** Runs `work` for each request, a few at a time; the first that fails ends the others. */
-async function severalAtATime(
-  running: Running,
-  requests: readonly EngineRequest[],
-  work: (request: EngineRequest, at: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < requests.length) {
-      const at = next++;
-      await work(requests[at]!, at);
-    }
-  };
-  const workers = Array.from({ length: Math.min(promptsAtATime, requests.length) }, worker);
-  try {
-    await Promise.all(workers);
-  } catch (error) {
-    next = requests.length;
-    running.controller.abort(error);
-    await Promise.allSettled(workers);
-    throw error;
-  }
 }
 
 function offsetIndex(experts: readonly ExpertEntry[], offset: number): ExpertEntry[] {
