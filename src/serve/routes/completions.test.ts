@@ -40,6 +40,16 @@ describe("POST /v1/completions for lm-eval", () => {
     assert.equal(logprobs.top_logprobs[0], null);
   });
 
+  it("2: also where the model would end the text at once", async () => {
+    const generation = { bosTokenId: null, eosTokenIds: [...(await tokenizer.encodeText("the"))], padTokenId: null };
+    const model = { id: "penguins/nano", tokenizer, generation, createdSeconds: 0 };
+    const { post } = serveScripted({ model });
+    const { choices } = await json(post(path, { ...scoring, prompt: [first] }));
+    assert.equal(choices[0].logprobs.token_logprobs.length, first.length + 1);
+    const written = await json(post(path, { prompt: [first], max_tokens: 5 }));
+    assert.deepEqual([written.choices[0].text, written.choices[0].finish_reason], ["", "stop"]);
+  });
+
   it("3: has finite numbers everywhere else", async () => {
     const [{ logprobs } = assert.fail()] = await score([first]);
     for (const value of logprobs.token_logprobs.slice(1)) assert.ok(Number.isFinite(value));

@@ -66,7 +66,10 @@ async function prepare(service: Service, context: ServeContext, fields: Completi
     throw badRequest(`n: prompts times n may be at most ${mostPrompts}`, "n");
   }
   const grammar = oneGrammar(grammarOf(fields.response_format, "response_format"), fields.grammar);
-  const stops = stopsOf(fields, model);
+  const isScored = fields.echo && fields.logprobs !== undefined && fields.max_tokens === 1;
+  // Whoever scores a prompt takes the last entry of the lists for the generated token and throws it away: it must be there, also
+  // where the model would end the text, or the last token of the prompt would be thrown away instead.
+  const stops = isScored ? { stopTokenIds: [], stopStrings: [] } : stopsOf(fields, model);
   const sampling = samplingOf(fields, model);
   const reportExperts = fields.rookery?.experts ?? false;
   const requests: EngineRequest[] = [];
