@@ -1,7 +1,7 @@
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import { isPlainName, quoteForMessage, readJsonFile, writeFileAtomic } from "../base/files.ts";
-import { noSuchTensor, SafetensorsFile, type TensorInfo, type TensorSource } from "./safetensors.ts";
+import { noSuchTensor, SafetensorsFile, type TensorInfo, TensorSource } from "./safetensors.ts";
 import { damaged, maxHeaderBytes, tensorBytes } from "./safetensors-header.ts";
 import { inFileOrder, type TensorToWrite, type WrittenFile, writeSafetensors } from "./safetensors-writer.ts";
 
@@ -11,13 +11,14 @@ import { inFileOrder, type TensorToWrite, type WrittenFile, writeSafetensors } f
 const indexSuffix = ".safetensors.index.json";
 
 /** The tensors of several files, as their index lists them. */
-class ShardedSafetensors implements TensorSource {
+class ShardedSafetensors extends TensorSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   private readonly indexPath: string;
   private readonly shards: readonly SafetensorsFile[];
   private readonly shardOf: ReadonlyMap<string, SafetensorsFile>;
 
   constructor(indexPath: string, shards: readonly SafetensorsFile[], shardOf: ReadonlyMap<string, SafetensorsFile>) {
+    super();
     this.indexPath = indexPath;
     this.shards = shards;
     this.shardOf = shardOf;
@@ -30,20 +31,12 @@ class ShardedSafetensors implements TensorSource {
     this.shard(name).readInto(name, destination, byteOffset);
   }
 
-  read(name: string): Uint8Array {
-    return this.shard(name).read(name);
-  }
-
-  chunks(name: string, chunkBytes?: number): Generator<Uint8Array> {
-    return this.shard(name).chunks(name, chunkBytes);
+  async readIntoAsync(name: string, destination: Uint8Array, byteOffset = 0): Promise<void> {
+    await this.shard(name).readIntoAsync(name, destination, byteOffset);
   }
 
   close(): void {
     for (const shard of this.shards) shard.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   private shard(name: string): SafetensorsFile {
@@ -54,11 +47,16 @@ class ShardedSafetensors implements TensorSource {
 }
 
 /**
- * Opens the files of an index, all of them, so that whatever is missing or broken is known before anything is read.
- * File names in it are plain names beside the index. Throws FILE_UNREADABLE, FILE_DAMAGED or UNKNOWN_FORMAT.
+ * Opens the files of an index, so that whatever is missing or broken is known before anything is read. File names in it are
+ * plain names beside the index. With `isWanted`, only files that hold a wanted tensor are opened, and the source has no
+ * others. Throws FILE_UNREADABLE, FILE_DAMAGED or UNKNOWN_FORMAT.
  */
-export function openShardedSafetensors(indexPath: string): TensorSource {
-  const fileOf = parseIndex(readJsonFile(indexPath, maxHeaderBytes), indexPath);
+export function openShardedSafetensors(
+  indexPath: string,
+  isWanted: (name: string) => boolean = () => true,
+): TensorSource {
+  const listed = parseIndex(readJsonFile(indexPath, maxHeaderBytes), indexPath);
+  const fileOf = new Map([...listed].filter(([name]) => isWanted(name)));
   const shards = new Map<string, SafetensorsFile>();
   try {
     const shardOf = new Map<string, SafetensorsFile>();
@@ -71,9 +69,9 @@ export function openShardedSafetensors(indexPath: string): TensorSource {
       if (!shard.tensors.has(name)) throw noSuchTensor(shard.path, name);
       shardOf.set(name, shard);
     }
-    for (const shard of shards.values()) {
+    for (const [fileName, shard] of shards) {
       for (const name of shard.tensors.keys()) {
-        if (shardOf.get(name) === shard) continue;
+        if (listed.get(name) === fileName) continue;
         throw damaged(
           shard.path,
           `its tensor ${quoteForMessage(name)} is not listed there by ${path.basename(indexPath)}`,

@@ -1,45 +1,25 @@
 import fs from "node:fs";
+import { promisify } from "node:util";
 import { RookeryError } from "../base/errors.ts";
-import { fileError, ioChunkBytes, quoteForMessage, readAll } from "../base/files.ts";
+import { fileError, quoteForMessage, readAll } from "../base/files.ts";
 import {
   damaged,
   maxHeaderBytes,
   parseHeader,
-  type SafetensorsDtype,
   type SafetensorsHeader,
   type TensorEntry,
 } from "./safetensors-header.ts";
 
+import { noSuchTensor, TensorSource } from "./tensor-source.ts";
+
 export { dtypeBytes, type SafetensorsDtype, type TensorEntry } from "./safetensors-header.ts";
 export { type TensorToWrite, type WrittenFile, writeSafetensors } from "./safetensors-writer.ts";
+export { noSuchTensor, type TensorInfo, TensorSource } from "./tensor-source.ts";
 
-/** What is known of a tensor without reading it. */
-export type TensorInfo = {
-  readonly name: string;
-  readonly dtype: SafetensorsDtype;
-  readonly shape: readonly number[];
-  readonly byteLength: number;
-};
-
-/** Named tensors that lie in one or several open files. Bytes are little-endian and row-major. */
-export interface TensorSource extends Disposable {
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Fills `destination` with the tensor's bytes from `byteOffset` on; it must not reach past the tensor's end. */
-  readInto(name: string, destination: Uint8Array, byteOffset?: number): void;
-  /** The whole tensor as a copy. */
-  read(name: string): Uint8Array;
-  /** The tensor in pieces of at most `chunkBytes`. Each piece is overwritten by the next one. */
-  chunks(name: string, chunkBytes?: number): Generator<Uint8Array>;
-  close(): void;
-}
-
-/** The error for a tensor that a source does not have. */
-export function noSuchTensor(where: string, name: string): RookeryError {
-  return new RookeryError("FILE_DAMAGED", `${where} has no tensor ${quoteForMessage(name)}`, "check the model's files");
-}
+const readAsync = promisify(fs.read);
 
 /** One open safetensors file, its header checked against its size. Close it, or hold it with `using`. */
-export class SafetensorsFile implements TensorSource {
+export class SafetensorsFile extends TensorSource {
   readonly path: string;
   readonly byteLength: number;
   readonly metadata: Readonly<Record<string, string>>;
@@ -54,6 +34,7 @@ export class SafetensorsFile implements TensorSource {
     headerBytes: number,
     header: SafetensorsHeader,
   ) {
+    super();
     this.path = path;
     this.fileDescriptor = fileDescriptor;
     this.byteLength = byteLength;
@@ -85,38 +66,31 @@ export class SafetensorsFile implements TensorSource {
   }
 
   readInto(name: string, destination: Uint8Array, byteOffset = 0): void {
-    const entry = this.entry(name);
-    const end = byteOffset + destination.byteLength;
-    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || end > entry.byteLength) {
-      throw new RangeError(
-        `bytes ${byteOffset} to ${end} of tensor ${quoteForMessage(name)} were asked for; it has ${entry.byteLength}`,
-      );
-    }
-    if (this.fileDescriptor === null) throw new RookeryError("DISPOSED", `${this.path} was closed`, "open it again");
+    const { fileDescriptor, position } = this.place(name, destination, byteOffset);
     let count: number;
     try {
-      count = readAll(this.fileDescriptor, destination, this.dataStart + entry.begin + byteOffset);
+      count = readAll(fileDescriptor, destination, position);
     } catch (error) {
       throw fileError(error, this.path, "read");
     }
     if (count !== destination.byteLength) throw damaged(this.path, "it became shorter while it was read");
   }
 
-  read(name: string): Uint8Array {
-    const bytes = new Uint8Array(this.entry(name).byteLength);
-    this.readInto(name, bytes);
-    return bytes;
-  }
-
-  *chunks(name: string, chunkBytes = ioChunkBytes): Generator<Uint8Array> {
-    if (!Number.isSafeInteger(chunkBytes) || chunkBytes < 1) throw new RangeError(`chunkBytes is ${chunkBytes}`);
-    const { byteLength } = this.entry(name);
-    const buffer = new Uint8Array(Math.min(chunkBytes, byteLength));
-    for (let offset = 0; offset < byteLength; offset += chunkBytes) {
-      const piece = buffer.subarray(0, Math.min(chunkBytes, byteLength - offset));
-      this.readInto(name, piece, offset);
-      yield piece;
+  async readIntoAsync(name: string, destination: Uint8Array, byteOffset = 0): Promise<void> {
+    const { fileDescriptor, position } = this.place(name, destination, byteOffset);
+    let done = 0;
+    try {
+      while (done < destination.byteLength) {
+        // The system may give less than was asked for.
+        const rest = destination.byteLength - done;
+        const { bytesRead } = await readAsync(fileDescriptor, destination, done, rest, position + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw fileError(error, this.path, "read");
     }
+    if (done !== destination.byteLength) throw damaged(this.path, "it became shorter while it was read");
   }
 
   close(): void {
@@ -125,8 +99,21 @@ export class SafetensorsFile implements TensorSource {
     this.fileDescriptor = null;
   }
 
-  [Symbol.dispose](): void {
-    this.close();
+  /** Where `destination` comes from. Throws when that is not all within the tensor. */
+  private place(
+    name: string,
+    destination: Uint8Array,
+    byteOffset: number,
+  ): { fileDescriptor: number; position: number } {
+    const entry = this.entry(name);
+    const end = byteOffset + destination.byteLength;
+    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || end > entry.byteLength) {
+      throw new RangeError(
+        `bytes ${byteOffset} to ${end} of tensor ${quoteForMessage(name)} were asked for; it has ${entry.byteLength}`,
+      );
+    }
+    if (this.fileDescriptor === null) throw new RookeryError("DISPOSED", `${this.path} was closed`, "open it again");
+    return { fileDescriptor: this.fileDescriptor, position: this.dataStart + entry.begin + byteOffset };
   }
 
   private entry(name: string): TensorEntry {

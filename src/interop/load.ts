@@ -1,11 +1,12 @@
-import { setImmediate } from "node:timers/promises";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import type { SafetensorsDtype, TensorSource } from "../formats/safetensors.ts";
+import { dtypeBytes, type SafetensorsDtype } from "../formats/safetensors.ts";
+import { readAhead } from "../formats/tensor-source.ts";
+import { keyValueOwner, type ModelConfig } from "../model/config.ts";
 import { Transformer } from "../model/transformer.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { type ModelDirectory, readModelDirectory } from "./model-directory.ts";
+import type { LayerRange } from "./model-tensors.ts";
 
 /** A model that can be run once `model.pack` has been called. Dispose of `model` when done. */
 export type LoadedModel = ModelDirectory & {
@@ -39,27 +40,36 @@ export async function loadModel(folder: string, context: CommandContext = {}): P
 }
 
 /**
- * Builds the model of a directory and fills it with its F32, BF16 or F16 weights, a piece at a time, so that beside the model
- * only one piece is in memory. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, and the signal's reason when aborted.
+ * Builds the model of a directory and fills it with its F32, BF16 or F16 weights, a few pieces at a time, so that beside the
+ * model only those are in memory. With `layers`, a model of these alone, which become its layers from 0 on; they start where
+ * keys and values are not another layer's. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, INVALID_OPTION, and the signal's
+ * reason when aborted.
  */
 export async function loadTransformer(
   directory: ModelDirectory,
   { signal, onEvent }: CommandContext = {},
+  layers?: LayerRange,
 ): Promise<{ model: Transformer; notes: readonly string[] }> {
-  using source = directory.openTensors();
-  const model = new Transformer(directory.config);
+  const first = layers?.first ?? 0;
+  const config = layers === undefined ? directory.config : configOfLayers(directory.config, layers);
+  using source = directory.openTensors(layers);
+  const model = new Transformer(config);
   try {
+    const tensors = new Map(model.officialTensors().map(({ name, tensor }) => [nameFrom(first, name), tensor]));
     const total = [...source.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     let done = 0;
     let reported = 0;
-    for (const { name, tensor } of model.officialTensors()) {
+    for await (const { name, byteOffset, bytes } of readAhead(source, [...tensors.keys()])) {
       signal?.throwIfAborted();
-      fill(tensor, source, name);
-      done += source.tensors.get(name)!.byteLength;
+      const tensor = tensors.get(name)!;
+      const { dtype } = source.tensors.get(name)!;
+      const values = toFloats(bytes, dtype);
+      const flat = tensor.reshape(tensor.elements);
+      flat.rows(byteOffset / dtypeBytes[dtype], values.length).setFloats(values);
+      done += bytes.byteLength;
       if (done - reported < progressEveryBytes) continue;
       reported = done;
       onEvent?.({ type: "progress", what: `loading ${directory.path}`, done, total, unit: "bytes" });
-      await setImmediate();
     }
     return { model, notes: source.notes };
   } catch (error) {
@@ -68,15 +78,23 @@ export async function loadTransformer(
   }
 }
 
-function fill(tensor: Tensor, source: TensorSource, name: string): void {
-  const { dtype } = source.tensors.get(name)!;
-  const flat = tensor.reshape(tensor.elements);
-  let start = 0;
-  for (const piece of source.chunks(name)) {
-    const values = toFloats(piece, dtype);
-    flat.rows(start, values.length).setFloats(values);
-    start += values.length;
+function configOfLayers(config: ModelConfig, { first, count }: LayerRange): ModelConfig {
+  const isRange = Number.isSafeInteger(first) && Number.isSafeInteger(count) && first >= 0 && count >= 1;
+  if (!isRange || first + count > config.numHiddenLayers || keyValueOwner(config, first) !== first) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${count} layers from ${first} on cannot be loaded of ${config.numHiddenLayers}`,
+      config.claShareFactor === 1
+        ? "give layers that are there"
+        : `begin at a multiple of ${config.claShareFactor}: the layers after it read its keys and values`,
+    );
   }
+  return { ...config, numHiddenLayers: count };
+}
+
+/** The name in the file of a tensor of a model that begins at layer `first` of it. */
+function nameFrom(first: number, name: string): string {
+  return name.replace(/^model\.layers\.(\d+)\./, (_, layer: string) => `model.layers.${Number(layer) + first}.`);
 }
 
 /** Little-endian F32, BF16 or F16 bytes as f32; every one of their values is exact in it. */

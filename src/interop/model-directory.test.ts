@@ -187,14 +187,6 @@ describe("readModelDirectory", () => {
     }
   });
 
-  it("explains fused tensors", () => {
-    withWeights(tiny, (tensors) => [
-      ...tensors.filter(({ name }) => !name.includes(".experts.")),
-      extra("model.layers.0.mlp.experts.gate_up_proj"),
-    ]);
-    assert.throws(() => readModelDirectory(folder).openTensors(), { hint: /several tensors in one/ });
-  });
-
   it("never reads pickles", () => {
     writeModelDirectory(folder, contents(tiny));
     fs.renameSync(path.join(folder, "model.safetensors"), path.join(folder, "pytorch_model.bin"));

@@ -7,7 +7,13 @@ import { writeShardedSafetensors } from "../formats/safetensors-shards.ts";
 import { checkModelConfig, type ModelConfig } from "../model/config.ts";
 import { type GenerationSettings, readGenerationConfig, toGenerationConfig, tokenIdKeys } from "./generation-config.ts";
 import { chooseLayout, fromLayoutConfig, type Layout, toLayoutConfig } from "./layout.ts";
-import { checkTensors, expectedTensors, type ModelTensors, openModelTensors } from "./model-tensors.ts";
+import {
+  checkTensors,
+  expectedTensors,
+  type LayerRange,
+  type ModelTensors,
+  openModelTensors,
+} from "./model-tensors.ts";
 
 // A model directory is a Hugging Face model directory: config.json, generation_config.json, README.md (the model card),
 // the tokenizer's files, and model.safetensors or its shards and their index.
@@ -84,8 +90,11 @@ export type ModelDirectory = {
   readonly layout: Layout;
   readonly config: ModelConfig;
   readonly generation: GenerationSettings;
-  /** Opens and checks the weights; close them, or hold them with `using`. Throws FILE_UNREADABLE and FILE_DAMAGED. */
-  openTensors(): ModelTensors;
+  /**
+   * Opens and checks the weights, or those of some layers; close them, or hold them with `using`. Throws FILE_UNREADABLE and
+   * FILE_DAMAGED.
+   */
+  openTensors(layers?: LayerRange): ModelTensors;
 };
 
 /**
@@ -103,5 +112,11 @@ export function readModelDirectory(folder: string): ModelDirectory {
   }
   const { layout, config } = fromLayoutConfig(readJsonFile(configPath), configPath);
   const generation = readGenerationConfig(path.join(folder, "generation_config.json"));
-  return { path: folder, layout, config, generation, openTensors: () => openModelTensors(folder, config) };
+  return {
+    path: folder,
+    layout,
+    config,
+    generation,
+    openTensors: (layers) => openModelTensors(folder, config, layers),
+  };
 }

@@ -2,13 +2,40 @@ import fs from "node:fs";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import { quoteForMessage } from "../base/files.ts";
-import { SafetensorsFile, type TensorInfo, type TensorSource } from "../formats/safetensors.ts";
+import { SafetensorsFile, type TensorInfo, TensorSource } from "../formats/safetensors.ts";
 import { openShardedSafetensors } from "../formats/safetensors-shards.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { describeParameters } from "../model/parameters.ts";
+import { splitFused } from "./fused-tensors.ts";
+
+/** Layers `first` to `first + count − 1`. */
+export type LayerRange = { first: number; count: number };
 
 /** The tensors of a model directory, exactly those of its configuration. `notes` says what was passed over, and why. */
-export type ModelTensors = TensorSource & { readonly notes: readonly string[] };
+export class ModelTensors extends TensorSource {
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly notes: readonly string[];
+  readonly #source: TensorSource;
+
+  constructor(source: TensorSource, names: Iterable<string>, notes: readonly string[]) {
+    super();
+    this.#source = source;
+    this.notes = notes;
+    this.tensors = new Map([...names].map((name) => [name, source.tensors.get(name)!]));
+  }
+
+  readInto(name: string, destination: Uint8Array, byteOffset?: number): void {
+    this.#source.readInto(name, destination, byteOffset);
+  }
+
+  async readIntoAsync(name: string, destination: Uint8Array, byteOffset?: number): Promise<void> {
+    await this.#source.readIntoAsync(name, destination, byteOffset);
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+}
 
 const singleName = "model.safetensors";
 const indexName = "model.safetensors.index.json";
@@ -23,39 +50,39 @@ export function expectedTensors(config: ModelConfig): Map<string, readonly numbe
   return expected;
 }
 
+/** Whether a tensor belongs to one of the layers, or to none (embedding, last norm, head). */
+function isOfLayers(name: string, { first, count }: LayerRange): boolean {
+  const layer = /^model\.layers\.(\d+)\./.exec(name)?.[1];
+  return layer === undefined || (Number(layer) >= first && Number(layer) < first + count);
+}
+
 /**
  * Opens the weights in `folder` and checks that they are those of `config`. Unused biases, rotary tables and the head of
  * a tied model are passed over with a note; a missing, an unexpected, or a wrongly shaped tensor is an error that names
- * it (FILE_DAMAGED). Pickle files are never read.
+ * it (FILE_DAMAGED). Tensors that several are stored in are taken apart. With `layers`, only the files of those layers are
+ * opened, and of what stands outside the layers; the others need not be there. Pickle files are never read.
  */
-export function openModelTensors(folder: string, config: ModelConfig): ModelTensors {
-  const source = openWeights(folder);
+export function openModelTensors(folder: string, config: ModelConfig, layers?: LayerRange): ModelTensors {
+  const isWanted = (name: string): boolean => layers === undefined || isOfLayers(name, layers);
+  const source = openWeights(folder, isWanted);
   try {
-    const expected = expectedTensors(config);
-    const notes = checkTensors(source.tensors, expected, folder);
-    const tensors = new Map<string, TensorInfo>();
-    for (const name of expected.keys()) tensors.set(name, source.tensors.get(name)!);
-    return {
-      tensors,
-      notes,
-      readInto: (name, destination, byteOffset) => source.readInto(name, destination, byteOffset),
-      read: (name) => source.read(name),
-      chunks: (name, chunkBytes) => source.chunks(name, chunkBytes),
-      close: () => source.close(),
-      [Symbol.dispose]: () => source.close(),
-    };
+    const expected = new Map([...expectedTensors(config)].filter(([name]) => isWanted(name)));
+    const split = splitFused(source, expected, config, folder);
+    const found = new Map([...split.tensors].filter(([name]) => isWanted(name)));
+    const notes = checkTensors(found, expected, folder);
+    return new ModelTensors(split, expected.keys(), notes);
   } catch (error) {
     source.close();
     throw error;
   }
 }
 
-function openWeights(folder: string): TensorSource {
+function openWeights(folder: string, isWanted: (name: string) => boolean): TensorSource {
   // As in transformers, a single file is preferred to an index beside it.
   const single = path.join(folder, singleName);
   if (fs.existsSync(single)) return SafetensorsFile.open(single);
   const index = path.join(folder, indexName);
-  if (fs.existsSync(index)) return openShardedSafetensors(index);
+  if (fs.existsSync(index)) return openShardedSafetensors(index, isWanted);
   const pickle = fs.readdirSync(folder).find((name) => /\.(bin|pt|pth)$/.test(name));
   throw new RookeryError(
     "FILE_UNREADABLE",
@@ -98,7 +125,7 @@ export function checkTensors(
     else unexpected.push(quoteForMessage(name));
   }
   const hint = "check that config.json and the weights belong together";
-  refuse("tensors are missing", missing, fusedHint(found) ?? hint);
+  refuse("tensors are missing", missing, hint);
   refuse("tensors have the wrong shape", misshapen, hint);
   refuse("tensors are there that its config.json does not know", unexpected, hint);
   refuse("only F32, BF16 and F16 weights can be used", quantized, "give the bf16 release of the model");
@@ -108,15 +135,6 @@ export function checkTensors(
   if (passedOver.rotary > 0) notes.push(`${passedOver.rotary} rotary tables were passed over: they are computed`);
   if (passedOver.head > 0) notes.push("lm_head.weight was passed over: the head reads the embedding table");
   return notes;
-}
-
-function fusedHint(found: ReadonlyMap<string, unknown>): string | null {
-  for (const name of found.keys()) {
-    if (/\.(qkv_proj|gate_and_up_proj)\.weight$|\.experts\.gate_up_proj$/.test(name)) {
-      return `${quoteForMessage(name)} holds several tensors in one: save the model with separate ones (save_pretrained does)`;
-    }
-  }
-  return null;
 }
 
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
