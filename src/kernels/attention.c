@@ -50,6 +50,15 @@ static void lay_out_scratch(attention *a, uintptr_t scratch, size_t tables, size
   a->shared_scratch = a->thread_scratch + threads_of(threads) * a->thread_bytes;
 }
 
+/* Answers whether the scale is no number. */
+static int set_dropout(attention *a, int32_t threshold, float scale, int32_t key0, int32_t key1) {
+  a->dropout_threshold = (uint32_t)threshold;
+  a->dropout_scale = threshold ? scale : 1;
+  a->key0 = (uint32_t)key0;
+  a->key1 = (uint32_t)key1;
+  return scale != scale;
+}
+
 ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t head_dim, size_t count, int32_t threads) {
   if (!is_scratch(head_dim, count)) return 0;
   return table_bytes(count) + threads_of(threads) * round_up(way_of(dtype, head_dim).forward_bytes, 64);
@@ -72,11 +81,14 @@ static int32_t attend(uintptr_t pool, int32_t dtype, attention *a, uintptr_t scr
 ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
                                               uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
-                                              size_t head_dim, float scale, uintptr_t scratch) {
+                                              size_t head_dim, float scale, int32_t dropout_threshold,
+                                              float dropout_scale, int32_t key0, int32_t key1, uintptr_t scratch) {
   attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = dtype, .q = (const char *)q, .k = (const char *)k,
                  .v = (const char *)v, .out = (char *)out, .log_sum_exp = (float *)log_sum_exp,
                  .sequences = (const attention_sequence *)sequences, .count = count, .heads = heads,
                  .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale, .value_scale = 1};
+  if (set_dropout(&a, dropout_threshold, dropout_scale, key0, key1)) return ROOKERY_BAD_ARGUMENT;
+  a.value_scale = a.dropout_scale;
   if (!is_aligned(scratch) || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
   return attend(pool, dtype, &a, scratch);
 }
@@ -112,13 +124,15 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                                                uintptr_t v, uintptr_t out, uintptr_t log_sum_exp, uintptr_t sequences,
                                                size_t count, uintptr_t dq, uintptr_t dk, uintptr_t dv,
                                                size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
-                                               size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
-                                               uintptr_t scratch) {
+                                               size_t head_dim, float scale, int32_t dropout_threshold,
+                                               float dropout_scale, int32_t key0, int32_t key1, int32_t accumulate,
+                                               int32_t accumulate_kv, uintptr_t scratch) {
   attention a = {.is_bf16 = dtype == ROOKERY_BF16, .key_type = dtype, .accumulate = accumulate, .accumulate_kv = accumulate_kv,
                  .q = (const char *)q, .k = (const char *)k, .v = (const char *)v, .dout = (const char *)dout,
                  .out = (char *)out, .dq = (char *)dq, .dk = (char *)dk, .dv = (char *)dv,
                  .log_sum_exp = (float *)log_sum_exp, .sequences = (const attention_sequence *)sequences,
                  .count = count, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .scale = scale};
+  if (set_dropout(&a, dropout_threshold, dropout_scale, key0, key1)) return ROOKERY_BAD_ARGUMENT;
   if (!is_aligned(scratch) || arguments_are_bad(dtype, &a, query_rows, key_rows)) return ROOKERY_BAD_ARGUMENT;
   if (!dout || !log_sum_exp || !dq || !dk || !dv || count * kv_heads > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   attention_way way = way_of(dtype, head_dim);

@@ -30,6 +30,9 @@ typedef struct {
   const int32_t *pages;  /* 0, or where blocks of keys lie: then key_row counts the entries before a sequence's own */
   size_t count, heads, kv_heads, group, head_dim;
   float scale, value_scale;
+  uint32_t dropout_threshold; /* 0 for no dropout of probabilities; hashes below it drop, and the rest is times dropout_scale */
+  float dropout_scale;
+  uint32_t key0, key1;        /* of the dropout's stream */
   int32_t *first_task;  /* [count] tasks of one KV head before a sequence; on the way back: pieces of this step */
   int32_t *first_key;   /* [count] backward: padded keys before a sequence */
   int32_t *first_tile;  /* [count] backward: tiles of dq of one KV head before a sequence */
@@ -45,6 +48,7 @@ typedef struct {
   size_t lanes;
   size_t vector[LANES]; /* a lane's head vector, counted through [query rows, heads] */
   i32_lanes position;
+  u32_lanes stream; /* with dropout: names the random numbers of each lane */
   int32_t least_position, most_position;
 } lane_tile;
 
@@ -68,6 +72,9 @@ static inline lane_tile make_lane_tile(const attention *a, const attention_seque
     if (++head == a->group) { head = 0; query++; }
   }
   memcpy(&t.position, position, sizeof position);
+  if (a->dropout_threshold) {
+    for (size_t lane = 0; lane < LANES; lane++) t.stream[lane] = counter_hash(a->key0, a->key1, (uint32_t)t.vector[lane]);
+  }
   t.least_position = position[0];
   t.most_position = position[t.lanes - 1];
   return t;
@@ -83,6 +90,11 @@ static inline int some_lane_sees_less(const lane_tile *t, size_t first, size_t k
 }
 INLINE i32_lanes lanes_that_see(const lane_tile *t, size_t key) {
   return (i32_lanes)(t->position >= (i32_lanes){0} + (int32_t)key);
+}
+
+/* With dropout: the lanes whose probability of `key` stays. Forward and backward ask alike. */
+INLINE i32_lanes lanes_that_keep(const attention *a, const lane_tile *t, size_t key) {
+  return (i32_lanes)(vector_fmix32(t->stream + (uint32_t)key * 0x9e3779b1u) >= a->dropout_threshold);
 }
 
 /* The last sequence whose first task is not after `task`, among those that have any. */

@@ -66,9 +66,8 @@ static size_t key_bytes_of(size_t head_dim) { return dim_tiles_of(head_dim) * 16
  * Probabilities p and gradients of scores ds = p (dscores - delta) scale of one lane tile, rounded to bf16: into its half of
  * the A tiles of p and ds (zeros from n to `padded` keys), and ds in pairs too.
  */
-INLINE void softmax_backward_pairs(const float *scores, const float *dscores, size_t n, size_t padded, const lane_tile *t,
-                                   size_t first_key, float factor, float scale, const float *log2_sum, const float *delta,
-                                   char *p_half, char *ds_half, char *ds_pairs) {
+INLINE void softmax_backward_pairs(const attention *a, const float *scores, const float *dscores, size_t n, size_t padded, const lane_tile *t,
+                                   size_t first_key, float factor, const float *log2_sum, const float *delta, char *p_half, char *ds_half, char *ds_pairs) {
   int masked = some_lane_sees_less(t, first_key, n) || n % 2;
   f32_lanes subtracted = load_f32(log2_sum), offset = load_f32(delta);
   for (size_t j = 0; j < padded; j += 2) {
@@ -78,7 +77,14 @@ INLINE void softmax_backward_pairs(const float *scores, const float *dscores, si
       for (size_t u = 0; u < 2; u++) {
         size_t at = (j + u) * LANES;
         p[u] = vector_exp2(vector_fma(load_f32(scores + at), splat(factor), -subtracted), 0);
-        ds[u] = p[u] * (load_f32(dscores + at) - offset) * splat(scale);
+        f32_lanes dp = load_f32(dscores + at), used = p[u];
+        if (a->dropout_threshold) {
+          i32_lanes keeps = lanes_that_keep(a, t, first_key + j + u);
+          used = select(keeps, p[u] * splat(a->dropout_scale), splat(0));
+          dp = select(keeps, dp * splat(a->dropout_scale), splat(0));
+        }
+        ds[u] = p[u] * (dp - offset) * splat(a->scale);
+        p[u] = used;
         if (masked) {
           i32_lanes sees = lanes_that_see(t, first_key + j + u);
           p[u] = select(sees, p[u], splat(0));
@@ -176,8 +182,8 @@ static void backward_rows(const attention *a, const backward_piece *piece, size_
         multiply(key_tiles_seen, values, dout, steps, room->dscores + at, 16 * LANES, LANES, 0);
       }
       size_t half = i / 2 * TILE_BYTES + i % 2 * 32, n = keys_seen(&tiles[i], first);
-      softmax_backward_pairs(room->scores + (i & 1) * SCORE_FLOATS, room->dscores + (i & 1) * SCORE_FLOATS, n, padded,
-                             &tiles[i], first, factor, a->scale, room->log2_sum + i * LANES, room->delta + i * LANES,
+      softmax_backward_pairs(a, room->scores + (i & 1) * SCORE_FLOATS, room->dscores + (i & 1) * SCORE_FLOATS, n, padded,
+                             &tiles[i], first, factor, room->log2_sum + i * LANES, room->delta + i * LANES,
                              room->p + half, room->ds + half, room->ds_pairs);
       for (size_t d = 0; d < dim_tiles; d += 4) {
         const char *k = sums->transposed + (first / 32 * dim_tiles + d) * TILE_BYTES;

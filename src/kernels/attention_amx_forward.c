@@ -42,7 +42,7 @@ size_t attention_amx_forward_bytes(size_t head_dim) {
 }
 
 /* Scores of n keys become probabilities in pairs; answers the scale for what was summed before. `factor` > 0. */
-INLINE f32_lanes softmax_pairs(float *scores, size_t n, const lane_tile *t, size_t first_key, float factor, float *maximum,
+INLINE f32_lanes softmax_pairs(const attention *a, float *scores, size_t n, const lane_tile *t, size_t first_key, float factor, float *maximum,
                             float *sum, char *pairs) {
   f32_lanes infinity = splat(__builtin_inff()), before = load_f32(maximum);
   f32_lanes even = -infinity, odd = -infinity;
@@ -67,6 +67,10 @@ INLINE f32_lanes softmax_pairs(float *scores, size_t n, const lane_tile *t, size
     f32_lanes second = vector_exp2(vector_fma(load_f32(scores + (j + 1) * LANES), splat(factor), -subtracted), 0);
     even_sum += first;
     odd_sum += second;
+    if (a->dropout_threshold) {
+      first = select(lanes_that_keep(a, t, first_key + j), first, splat(0));
+      second = select(lanes_that_keep(a, t, first_key + j + 1), second, splat(0));
+    }
     _mm512_storeu_si512(pairs + j * 32, join_words(round_two(first, second)));
   }
   for (size_t j = even_n; j < round_up(n, TILE_PAIRS); j += 2) _mm512_storeu_si512(pairs + j * 32, _mm512_setzero_si512());
@@ -154,7 +158,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
                  16 * LANES, LANES, 0);
       }
       size_t n = keys_seen(&tiles[i], first);
-      f32_lanes scale = softmax_pairs(room.scores + (i & 1) * SCORE_FLOATS, n, &tiles[i], first, factor,
+      f32_lanes scale = softmax_pairs(a, room.scores + (i & 1) * SCORE_FLOATS, n, &tiles[i], first, factor,
                                    room.maximum + i * LANES, room.sum + i * LANES, room.p);
       float *out = room.out + i * tile_floats;
       if (special && some_lane_sees_less(&tiles[i], first, there)) {

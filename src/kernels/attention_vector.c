@@ -133,6 +133,14 @@ INLINE f32_lanes online_softmax(float *scores, size_t n, const lane_tile *t, siz
   return scale;
 }
 
+/* Probabilities that are dropped become 0, after they counted in the sum. */
+INLINE void drop_probabilities(const attention *a, const lane_tile *t, float *probabilities, size_t n, size_t first_key) {
+  for (size_t j = 0; j < n; j++) {
+    f32_lanes p = load_f32(probabilities + j * LANES);
+    store_f32(probabilities + j * LANES, select(lanes_that_keep(a, t, first_key + j), p, splat(0)));
+  }
+}
+
 INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf16, int key_type) {
   size_t kv_head = (size_t)task % a->kv_heads;
   int32_t block = task / (int32_t)a->kv_heads;
@@ -165,6 +173,7 @@ INLINE void forward(const attention *a, int32_t task, int32_t thread, int is_bf1
       if (!n) continue;
       dot_keys(keys, stride, n, lanes + i * tile_floats, a->head_dim, scores);
       f32_lanes scale = online_softmax(scores, n, &tiles[i], first, maximum + i * LANES, sum + i * LANES);
+      if (a->dropout_threshold) drop_probabilities(a, &tiles[i], scores, n, first);
       if (guarded) add_keys(values, stride, n, scores, scale, out + i * tile_floats, &tiles[i], first);
       else add_keys(values, stride, n, scores, scale, out + i * tile_floats, 0, first);
     }
@@ -193,17 +202,24 @@ static size_t backward_thread_bytes(size_t head_dim) {
 
 /*
  * In place: scores become probabilities p, and dscores (the gradients of the probabilities) become
- * p (dscores - delta) scale, the gradient of q k. Rows up to `padded` become 0.
+ * p (dscores - delta) scale, the gradient of q k. Rows up to `padded` become 0. With dropout p is what was left of it, and
+ * only that has had a gradient.
  */
-INLINE void softmax_backward(float *scores, float *dscores, size_t n, size_t padded, const lane_tile *t, size_t first_key,
-                             const float *log2_sum, const float *delta, float scale) {
+INLINE void softmax_backward(const attention *a, float *scores, float *dscores, size_t n, size_t padded, const lane_tile *t, size_t first_key,
+                             const float *log2_sum, const float *delta) {
   int masked = some_lane_sees_less(t, first_key, n);
   f32_lanes subtracted = load_f32(log2_sum), offset = load_f32(delta);
   for (size_t j = 0; j < n; j++) {
     f32_lanes p = vector_exp2(load_f32(scores + j * LANES) - subtracted, 1);
     if (masked) p = select(lanes_that_see(t, first_key + j), p, splat(0));
-    store_f32(scores + j * LANES, p);
-    store_f32(dscores + j * LANES, p * (load_f32(dscores + j * LANES) - offset) * splat(scale));
+    f32_lanes used = p, dp = load_f32(dscores + j * LANES);
+    if (a->dropout_threshold) {
+      i32_lanes keeps = lanes_that_keep(a, t, first_key + j);
+      used = select(keeps, p * splat(a->dropout_scale), splat(0));
+      dp = select(keeps, dp * splat(a->dropout_scale), splat(0));
+    }
+    store_f32(scores + j * LANES, used);
+    store_f32(dscores + j * LANES, p * (dp - offset) * splat(a->scale));
   }
   memset(scores + n * LANES, 0, (padded - n) * LANES * sizeof(float));
   memset(dscores + n * LANES, 0, (padded - n) * LANES * sizeof(float));
@@ -245,8 +261,8 @@ INLINE void backward_rows(const attention *a, const backward_piece *piece, size_
       if (!n) continue;
       dot_keys(keys, stride, n, q_lanes + at, a->head_dim, scores);
       dot_keys(values, stride, n, dout_lanes + at, a->head_dim, dscores);
-      softmax_backward(scores, dscores, n, round_up(n, SUMS), &tiles[i], first, log2_sum + i * LANES,
-                       delta + i * LANES, a->scale);
+      softmax_backward(a, scores, dscores, n, round_up(n, SUMS), &tiles[i], first, log2_sum + i * LANES,
+                       delta + i * LANES);
       add_lanes(scores, n, dout_rows + at, stride, dv_sums + first * stride);
       add_lanes(dscores, n, q_rows + at, stride, dk_sums + first * stride);
       add_keys(keys, stride, n, dscores, splat(1), dq + at, 0, first);

@@ -111,6 +111,7 @@ typedef struct {
   void *dlogits;
   size_t rows, vocabulary, rows_a_task;
   float scale;
+  const float *row_scales;
 } cross_entropy_job;
 
 /* The exponentials are taken again for the gradient: cheaper than keeping them, since the row's logits are in cache. */
@@ -131,7 +132,8 @@ INLINE void cross_entropy_rows(const cross_entropy_job *job, int32_t task, int i
     float sum = row_sum_of_exponentials(x, n, maximum);
     job->losses[r] = log_f32(sum) + (maximum - x[target]);
     if (!gradient) continue;
-    f32_lanes m = splat(maximum), factor = splat(job->scale / sum);
+    float scale = job->row_scales ? job->scale * job->row_scales[r] : job->scale;
+    f32_lanes m = splat(maximum), factor = splat(scale / sum);
     size_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
       store_any(gradient, i, vector_exp(load_f32(x + i) - m) * factor, is_bf16);
@@ -141,7 +143,7 @@ INLINE void cross_entropy_rows(const cross_entropy_job *job, int32_t task, int i
       size_t left = n - i < LANES ? n - i : LANES;
       store_any_tail(gradient, i, vector_exp(load_logits_tail(x + i, left) - m) * factor, left, is_bf16);
     }
-    float at_target = (exp_f32(x[target] - maximum) / sum - 1.0f) * job->scale;
+    float at_target = (exp_f32(x[target] - maximum) / sum - 1.0f) * scale;
     store_any_tail(gradient, (size_t)target, splat(at_target), 1, is_bf16);
   }
 }
@@ -155,13 +157,14 @@ static void cross_entropy_rows_bf16(void *job, int32_t task, int32_t thread) {
 }
 
 ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr_t logits, uintptr_t targets, uintptr_t losses,
-                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale) {
+                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale,
+                                          uintptr_t row_scales) {
   if (!is_dtype(dtype) || !is_array(rows, vocabulary, 1)) return ROOKERY_BAD_ARGUMENT;
   if (!rows) return ROOKERY_OK;
   if (!vocabulary || !logits || !targets || !losses) return ROOKERY_BAD_ARGUMENT;
   if (out_of_range((const int32_t *)targets, rows, -1, vocabulary)) return ROOKERY_BAD_ARGUMENT;
   cross_entropy_job job = {(const float *)logits, (const int32_t *)targets, (float *)losses, (void *)dlogits,
-                           rows, vocabulary, 0, scale};
+                           rows, vocabulary, 0, scale, (const float *)row_scales};
   int32_t tasks = split_rows(rows, vocabulary, &job.rows_a_task);
   if (!tasks) return ROOKERY_BAD_ARGUMENT;
   rookery_parallel(pool, tasks, dtype == ROOKERY_BF16 ? cross_entropy_rows_bf16 : cross_entropy_rows_f32, &job);

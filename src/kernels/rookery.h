@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 10
+#define ROOKERY_ABI_VERSION 11
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
@@ -106,13 +106,17 @@ ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, ui
  * k, v [key rows, kv_heads, head_dim]; query head h reads KV head h / (heads / kv_heads). scale multiplies q k.
  * log_sum_exp f32 [query rows, heads] is kept for the way back, 0 where nobody needs it.
  * Keys go by in blocks of ROOKERY_KEY_BLOCK from position 0, so a query's bits do not depend on what stands beside it.
+ * With a dropout_threshold (as uint32) above 0 a probability is dropped, after it has counted in its sum, where
+ * fmix32(counter_hash(key0, key1, query row * heads + head) + key position * 0x9e3779b1) is below it; the others are multiplied
+ * by dropout_scale. The way back is given the same four numbers.
  */
 #define ROOKERY_KEY_BLOCK 64
 ROOKERY_API size_t rookery_attention_forward_scratch_bytes(int32_t dtype, size_t head_dim, size_t count, int32_t threads);
 ROOKERY_API int32_t rookery_attention_forward(uintptr_t pool, int32_t dtype, uintptr_t q, uintptr_t k, uintptr_t v,
                                               uintptr_t sequences, size_t count, uintptr_t out, uintptr_t log_sum_exp,
                                               size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
-                                              size_t head_dim, float scale, uintptr_t scratch);
+                                              size_t head_dim, float scale, int32_t dropout_threshold,
+                                              float dropout_scale, int32_t key0, int32_t key1, uintptr_t scratch);
 /*
  * The same from a cache that lies in pages of ROOKERY_KEY_BLOCK keys: k and v are [pages, kv_heads, ROOKERY_KEY_BLOCK, head_dim], so
  * that what a query reads of a page is one stretch. table int32 [entries]: a sequence's key row is where its own entries begin
@@ -131,8 +135,9 @@ ROOKERY_API int32_t rookery_attention_backward(uintptr_t pool, int32_t dtype, ui
                                                uintptr_t v, uintptr_t out, uintptr_t log_sum_exp, uintptr_t sequences,
                                                size_t count, uintptr_t dq, uintptr_t dk, uintptr_t dv,
                                                size_t query_rows, size_t key_rows, size_t heads, size_t kv_heads,
-                                               size_t head_dim, float scale, int32_t accumulate, int32_t accumulate_kv,
-                                               uintptr_t scratch);
+                                               size_t head_dim, float scale, int32_t dropout_threshold,
+                                               float dropout_scale, int32_t key0, int32_t key1, int32_t accumulate,
+                                               int32_t accumulate_kv, uintptr_t scratch);
 
 /* ---- cache.c ---- */
 /*
@@ -215,7 +220,15 @@ ROOKERY_API int32_t rookery_embedding_backward(uintptr_t pool, int32_t dtype, ui
  * [-1, vocabulary) is ROOKERY_BAD_ARGUMENT.
  */
 ROOKERY_API int32_t rookery_cross_entropy(uintptr_t pool, int32_t dtype, uintptr_t logits, uintptr_t targets, uintptr_t losses,
-                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale);
+                                          uintptr_t dlogits, size_t rows, size_t vocabulary, float scale,
+                                          uintptr_t row_scales);
+/*
+ * y = addend + x with elements dropped, the rest times scale: all `dtype` [count], addend 0 for none, and may be y itself. The
+ * i-th is dropped where counter_hash(key0, key1, i) < threshold (as uint32); count is below 2^32. The gradient of x is the same
+ * of that of y.
+ */
+ROOKERY_API int32_t rookery_dropout(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t addend, uintptr_t y, size_t count,
+                                    int32_t threshold, float scale, int32_t key0, int32_t key1);
 /* sum f32 [1] = sum of values f32 [count], by fixed blocks. */
 ROOKERY_API int32_t rookery_sum(uintptr_t values, size_t count, uintptr_t sum);
 

@@ -320,6 +320,17 @@ INLINE uint32_t counter_hash(uint32_t key0, uint32_t key1, uint32_t index) {
   return fmix32(fmix32(index * 0x9e3779b1u + key0) ^ key1);
 }
 
+/* fmix32 of each lane, and counter_hash of the indices from `index` on. */
+INLINE u32_lanes vector_fmix32(u32_lanes h) {
+  h ^= h >> 16; h *= 0x85ebca6bu; h ^= h >> 13; h *= 0xc2b2ae35u; h ^= h >> 16;
+  return h;
+}
+INLINE u32_lanes vector_counter_hash(uint32_t key0, uint32_t key1, uint32_t index) {
+  u32_lanes h;
+  for (uint32_t i = 0; i < LANES; i++) h[i] = (index + i) * 0x9e3779b1u + key0;
+  return vector_fmix32(vector_fmix32(h) ^ key1);
+}
+
 /* LANES elements of an activation array of either type: the callers are compiled once a type. */
 INLINE f32_lanes load_any(const void *p, size_t i, int is_bf16) {
   return is_bf16 ? load_bf16((const bf16 *)p + i) : load_f32((const float *)p + i);

@@ -7,6 +7,7 @@
  */
 import type { Execution } from "../tensor/execution.ts";
 import { attention } from "../tensor/ops/attention.ts";
+import { type Dropout, dropout } from "../tensor/ops/dropout.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { type RotaryTable, ropeNorm } from "../tensor/ops/rope.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -33,7 +34,7 @@ export type Positions = { positions: Tensor; table: RotaryTable };
  */
 export interface Attend {
   store(group: number, key: Tensor, value: Tensor): void;
-  attend(group: number, query: Tensor): Tensor;
+  attend(group: number, query: Tensor, dropout?: Dropout): Tensor;
 }
 
 /** Attention within the sequences of a packed batch, each row seeing its own document up to itself. */
@@ -54,7 +55,7 @@ export class PackedAttention implements Attend {
     this.#shared = { key, value };
   }
 
-  attend(_group: number, query: Tensor): Tensor {
+  attend(_group: number, query: Tensor, dropout?: Dropout): Tensor {
     if (!this.#shared) throw new Error("no layer has stored keys and values yet");
     return attention(
       this.#execution,
@@ -63,6 +64,7 @@ export class PackedAttention implements Attend {
       this.#shared.value,
       this.#sequences,
       attentionShape(this.#config),
+      dropout,
     );
   }
 }
@@ -71,7 +73,7 @@ export function attentionShape(config: ModelConfig): { heads: number; keyValueHe
   return { heads: config.numAttentionHeads, keyValueHeads: config.numKeyValueHeads, headDim: config.headDim };
 }
 
-/** residual + the attention of normed x [tokens, hidden]. */
+/** residual + the attention of normed x [tokens, hidden]; `drops` are of its probabilities, and of its output. */
 export function attentionLayer(
   execution: Execution,
   x: Tensor,
@@ -81,6 +83,7 @@ export function attentionLayer(
   group: number,
   { positions, table }: Positions,
   attend: Attend,
+  drops: { probabilities?: Dropout | undefined; hidden?: Dropout | undefined } = {},
 ): Tensor {
   const rope = { positions, table, normalize: config.useQkNorm, eps: config.rmsNormEps };
   if (weights.key && weights.value) {
@@ -95,7 +98,9 @@ export function attentionLayer(
         heads: config.numAttentionHeads,
         weights: weights.queryNorm && weights.keyNorm ? [weights.queryNorm, weights.keyNorm] : [],
       });
-      return linear(execution, attend.attend(group, query), weights.output, { residual });
+      const attended = attend.attend(group, query, drops.probabilities);
+      if (!drops.hidden) return linear(execution, attended, weights.output, { residual });
+      return dropout(execution, linear(execution, attended, weights.output), residual, drops.hidden);
     },
     (out) => [out],
   );

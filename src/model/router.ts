@@ -34,6 +34,8 @@ export type RoutingPlan = {
   /** Names the random choices of this pass; the same numbers repeat them exactly. */
   randomStream: readonly (number | string)[];
   seed: number;
+  /** Rates of dropout, of attention's probabilities and of what a layer adds to the residual stream; without, none. */
+  dropout?: { attention: number; hidden: number } | undefined;
   /** Whether the reports have the router's probabilities, and whether they lack the losses. */
   keepsProbabilities?: boolean;
   skipsLosses?: boolean;

@@ -3,6 +3,7 @@ import { RookeryError } from "../base/errors.ts";
 import { streamKeys } from "../base/random.ts";
 import type { ThreadPool } from "../kernels/bindings/threads.ts";
 import type { Execution } from "../tensor/execution.ts";
+import type { Dropout } from "../tensor/ops/dropout.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { recompute } from "../tensor/ops/recompute.ts";
 import { rmsnorm } from "../tensor/ops/rmsnorm.ts";
@@ -138,7 +139,18 @@ export class Transformer implements Disposable {
     let x = input;
     for (const [index, layer] of this.#layers.slice(first, first + config.claShareFactor).entries()) {
       const normed = rmsnorm(execution, x, layer.inputNorm, config.rmsNormEps);
-      const attended = attentionLayer(execution, normed, x, layer.attention, config, layer.group, positions, attend);
+      const drops = dropoutsOf(plan, first + index);
+      const attended = attentionLayer(
+        execution,
+        normed,
+        x,
+        layer.attention,
+        config,
+        layer.group,
+        positions,
+        attend,
+        drops.attention,
+      );
       const normedAgain = rmsnorm(execution, attended, layer.postAttentionNorm, config.rmsNormEps);
       const { out, routing } = mixtureLayer(
         execution,
@@ -148,6 +160,7 @@ export class Transformer implements Disposable {
         config,
         first + index,
         plan,
+        drops.mixture,
       );
       if (routing) routings.push(routing);
       x = out;
@@ -242,6 +255,19 @@ export class Transformer implements Disposable {
             },
     };
   }
+}
+
+/** The dropout of a layer's parts, each by random numbers of its own. */
+function dropoutsOf({ dropout, seed, randomStream }: RoutingPlan, layer: number) {
+  const named = (rate: number | undefined, op: string): Dropout | undefined =>
+    rate ? { rate, keys: streamKeys(seed, ...randomStream, "dropout", layer, op) } : undefined;
+  return {
+    attention: {
+      probabilities: named(dropout?.attention, "probabilities"),
+      hidden: named(dropout?.hidden, "attention"),
+    },
+    mixture: named(dropout?.hidden, "mixture"),
+  };
 }
 
 function viewOf(whole: Tensor, part: OfficialTensor): Tensor {

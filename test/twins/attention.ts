@@ -1,8 +1,25 @@
 /** Slow f64 twins of attention.c. */
+import { fmix32, hash32 } from "../../src/base/random.ts";
+import type { Dropout } from "../../src/tensor/ops/dropout.ts";
 
 export type Sequence = { queryRow: number; queries: number; keyRow: number; keys: number };
-export type AttentionShape = { heads: number; kvHeads: number; headDim: number; scale: number; sequences: Sequence[] };
+export type AttentionShape = {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  scale: number;
+  sequences: Sequence[];
+  dropout?: Dropout;
+};
 type Inputs = { q: Float64Array; k: Float64Array; v: Float64Array };
+
+/** What the probability of `key` is multiplied by, for the head vector that starts at `at`. */
+function keptFactor({ dropout, headDim }: AttentionShape, at: number, key: number): number {
+  if (!dropout) return 1;
+  const stream = hash32(dropout.keys, at / headDim);
+  const isDropped = fmix32((stream + Math.imul(key, 0x9e3779b1)) | 0) < Math.round(dropout.rate * 2 ** 32);
+  return isDropped ? 0 : 1 / (1 - dropout.rate);
+}
 
 /** Calls `visit` for each query and head with where its vector starts, where its keys' vectors start, and the probabilities. */
 function eachQuery(
@@ -39,7 +56,8 @@ export function attentionTwin(inputs: Inputs, shape: AttentionShape) {
   eachQuery(inputs, shape, (at, keysAt, probabilities, logSum) => {
     logSumExp[at / shape.headDim] = logSum;
     keysAt.forEach((keyAt, j) => {
-      for (let d = 0; d < shape.headDim; d++) out[at + d]! += probabilities[j]! * inputs.v[keyAt + d]!;
+      const used = probabilities[j]! * keptFactor(shape, at, j);
+      for (let d = 0; d < shape.headDim; d++) out[at + d]! += used * inputs.v[keyAt + d]!;
     });
   });
   return { out, logSumExp };
@@ -53,10 +71,10 @@ export function attentionBackwardTwin(dout: Float64Array, inputs: Inputs, shape:
   const dk = new Float64Array(k.length);
   const dv = new Float64Array(v.length);
   eachQuery(inputs, shape, (at, keysAt, probabilities) => {
-    const dprobabilities = keysAt.map((keyAt) => {
+    const dprobabilities = keysAt.map((keyAt, j) => {
       let dot = 0;
       for (let d = 0; d < headDim; d++) dot += dout[at + d]! * v[keyAt + d]!;
-      return dot;
+      return dot * keptFactor(shape, at, j);
     });
     const delta = dprobabilities.reduce((total, value, j) => total + value * probabilities[j]!, 0);
     keysAt.forEach((keyAt, j) => {
@@ -64,7 +82,7 @@ export function attentionBackwardTwin(dout: Float64Array, inputs: Inputs, shape:
       for (let d = 0; d < headDim; d++) {
         dq[at + d]! += dscore * k[keyAt + d]!;
         dk[keyAt + d]! += dscore * q[at + d]!;
-        dv[keyAt + d]! += probabilities[j]! * dout[at + d]!;
+        dv[keyAt + d]! += probabilities[j]! * keptFactor(shape, at, j) * dout[at + d]!;
       }
     });
   });

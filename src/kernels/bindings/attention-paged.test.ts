@@ -139,6 +139,7 @@ function runContiguous({ shape, q, k, v }: Case, dtype: Dtype): NativeMemory {
     kvHeads,
     headDim,
     scale,
+    ...{ dropoutThreshold: 0, dropoutScale: 1, key0: 0, key1: 0 },
     scratch,
   });
   return out;

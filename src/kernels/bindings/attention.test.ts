@@ -19,6 +19,7 @@ import {
   toMemory,
   toMemoryI32,
 } from "../../../test/twins/support.ts";
+import { dropoutArguments } from "../../tensor/ops/dropout.ts";
 import {
   attentionBackward,
   attentionBackwardScratchBytes,
@@ -60,7 +61,7 @@ function argumentsOf(shape: AttentionShape, dtype: Dtype, pool: ThreadPool | nul
   const { heads, kvHeads, headDim, scale, sequences } = shape;
   const table = toMemoryI32(sequences.flatMap((s) => [s.queryRow, s.queries, s.keyRow, s.keys]));
   const common = { dtype: dtypeCodes[dtype], ...rowsOf(shape), heads, kvHeads, headDim, count: sequences.length };
-  return { ...common, pool, sequences: table, scale };
+  return { ...common, pool, sequences: table, scale, ...dropoutArguments(shape.dropout) };
 }
 
 function runForward({ q, k, v }: Inputs, shape: AttentionShape, dtype: Dtype, pool: ThreadPool | null = null) {
@@ -104,6 +105,7 @@ function rowBits(hex: string, rows: number, row: number, count = 1): string {
 describe("the f64 twin of attention", () => {
   it("has the gradients that central differences give", () => {
     const shape = shapeOf(4, 2, 3, [...packed([3, 1]), { queryRow: 4, queries: 2, keyRow: 4, keys: 5 }]);
+    shape.dropout = { rate: 0.25, keys: [1, 2] };
     const inputs = inputsOf(shape, "f32");
     const dout = normals(inputs.q.length, 9);
     const gradients = attentionBackwardTwin(dout, inputs, shape);
@@ -144,6 +146,8 @@ const cases: [name: string, shape: AttentionShape][] = [
   ["few queries, many keys", shapeOf(8, 2, 64, decode)],
   ["several chunks", shapeOf(3, 1, 8, chunked)],
   ["few queries, odd head", shapeOf(5, 1, 24, decode)],
+  ["dropout", { ...shapeOf(4, 2, 64, packed([1, 3, 64, 130])), dropout: { rate: 0.3, keys: [5, 0x9abcdef0] } }],
+  ["dropout, several chunks", { ...shapeOf(3, 1, 8, chunked), dropout: { rate: 0.1, keys: [0xffffffff, 7] } }],
 ];
 
 for (const dtype of dtypes) {

@@ -13,7 +13,8 @@ export const attentionForwardScratchBytes = byteCount("rookery_attention_forward
  * [keyRows, kvHeads, headDim]; sequences int32 [count, 4] = {query row, queries, key row, keys}, the last query of a
  * sequence standing at its last key. logSumExp f32 [queryRows, heads] (nats) is kept for the way back, null where
  * nobody needs it. Rows of no sequence are neither read nor written. A query's bits do not depend on how it is packed.
- * Scratch is for at least the threads of `pool`; null is the calling thread alone.
+ * Probabilities are dropped below `dropoutThreshold` (a uint32 given as int32, 0 for none; rookery.h has the hash), the others
+ * multiplied by dropoutScale. Scratch is for at least the threads of `pool`; null is the calling thread alone.
  * @throws RookeryError KERNEL_FAILED if a sequence leaves its rows, or has more queries than keys.
  */
 export const attentionForward = kernel("rookery_attention_forward", {
@@ -32,6 +33,10 @@ export const attentionForward = kernel("rookery_attention_forward", {
   kvHeads: "size",
   headDim: "size",
   scale: "float",
+  dropoutThreshold: "int",
+  dropoutScale: "float",
+  key0: "int",
+  key1: "int",
   scratch: "memory",
 });
 
@@ -70,6 +75,10 @@ export const attentionBackward = kernel("rookery_attention_backward", {
   kvHeads: "size",
   headDim: "size",
   scale: "float",
+  dropoutThreshold: "int",
+  dropoutScale: "float",
+  key0: "int",
+  key1: "int",
   accumulate: "int",
   accumulateKv: "int",
   scratch: "memory",

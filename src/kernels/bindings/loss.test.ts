@@ -84,7 +84,15 @@ for (const dtype of dtypes) {
       using logitMemory = toMemory(logits);
       using targetMemory = toMemoryI32(targets);
       const scale = 0.125;
-      const call = { dtype: dtypeCodes[dtype], logits: logitMemory, targets: targetMemory, rows, vocabulary, scale };
+      const call = {
+        dtype: dtypeCodes[dtype],
+        logits: logitMemory,
+        targets: targetMemory,
+        rows,
+        vocabulary,
+        scale,
+        rowScales: null,
+      };
       const [losses, dlogits] = onAnyThreads((pool) => {
         const losses = emptyMemory(rows);
         const dlogits = emptyMemory(rows * vocabulary, dtype);
@@ -103,6 +111,23 @@ for (const dtype of dtypes) {
       dlogits[Symbol.dispose]();
     });
   }
+
+  test(`cross-entropy: ${dtype} gradients scaled row by row`, () => {
+    const [rows, vocabulary] = [5, 37];
+    const logits = normals(rows * vocabulary, 3, "f32", 4);
+    const targets = [0, 36, -1, 5, 7];
+    const rowScales = [1, -0.5, 3, 0, 2];
+    using logitMemory = toMemory(logits);
+    using targetMemory = toMemoryI32(targets);
+    using scaleMemory = toMemory(rowScales);
+    using losses = emptyMemory(rows);
+    using dlogits = emptyMemory(rows * vocabulary, dtype);
+    const arrays = { logits: logitMemory, targets: targetMemory, losses, dlogits, rowScales: scaleMemory };
+    crossEntropy({ pool: null, dtype: dtypeCodes[dtype], ...arrays, rows, vocabulary, scale: 0.5 });
+    const expected = twin.crossEntropy(logits, targets, vocabulary, 0.5).dlogits;
+    const scaled = expected.map((value, i) => value * rowScales[Math.floor(i / vocabulary)]!);
+    assertClose(fromMemory(dlogits, rows * vocabulary, dtype), scaled, dtype, "dlogits");
+  });
 
   test(`cross-entropy: ${dtype} infinite, enormous and NaN logits`, () => {
     const infinity = Number.POSITIVE_INFINITY;
@@ -133,6 +158,7 @@ for (const dtype of dtypes) {
       rows: rows.length,
       vocabulary,
       scale: 1,
+      rowScales: null,
     });
     const loss = fromMemory(losses, rows.length);
     const gradient = fromMemory(dlogits, rows.length * vocabulary, dtype);
@@ -171,7 +197,7 @@ test("an id or target outside the vocabulary is refused before anything is writt
   for (const target of [3, -2, 2147483647]) {
     using targets = toMemoryI32([0, target]);
     const call = { pool: null, dtype: 0, logits: table, targets, losses: out, dlogits: out, rows: 2, vocabulary: 3 };
-    assert.throws(() => crossEntropy({ ...call, scale: 1 }), refused);
+    assert.throws(() => crossEntropy({ ...call, scale: 1, rowScales: null }), refused);
   }
   assert.equal(bytesOf(out), before);
 });
@@ -186,9 +212,9 @@ test("wrong dtypes, absent arrays and sizes that overflow are refused", () => {
   assert.throws(() => embeddingForward({ ...embedding, out: null }), refused);
   assert.throws(() => embeddingForward({ ...embedding, vocabulary: 2 ** 40, columns: 2 ** 40 }), refused);
   const loss = { pool: null, dtype: 0, logits: memory, targets: ids, losses: memory, dlogits: null, rows: 1 };
-  assert.throws(() => crossEntropy({ ...loss, vocabulary: 0, scale: 1 }), refused);
-  assert.throws(() => crossEntropy({ ...loss, dtype: -1, vocabulary: 1, scale: 1 }), refused);
-  assert.throws(() => crossEntropy({ ...loss, losses: null, vocabulary: 1, scale: 1 }), refused);
+  assert.throws(() => crossEntropy({ ...loss, vocabulary: 0, scale: 1, rowScales: null }), refused);
+  assert.throws(() => crossEntropy({ ...loss, dtype: -1, vocabulary: 1, scale: 1, rowScales: null }), refused);
+  assert.throws(() => crossEntropy({ ...loss, losses: null, vocabulary: 1, scale: 1, rowScales: null }), refused);
   assert.throws(() => sum({ values: null, count: 1, sum: memory }), refused);
   assert.throws(() => sum({ values: memory, count: 1, sum: null }), refused);
 });
@@ -198,7 +224,7 @@ test("nothing to do is no error", () => {
   const shape = { pool: null, dtype: 1, ids: null, dout: null, tableGradient: null };
   embeddingBackward({ ...shape, tokens: 0, vocabulary: 0, columns: 3 });
   const call = { pool: null, dtype: 0, logits: null, targets: null, losses: null, dlogits: null, rows: 0 };
-  crossEntropy({ ...call, vocabulary: 3, scale: 1 });
+  crossEntropy({ ...call, vocabulary: 3, scale: 1, rowScales: null });
   using total = emptyMemory(1);
   sum({ values: null, count: 0, sum: total });
   assert.deepEqual([...fromMemory(total, 1)], [0]);

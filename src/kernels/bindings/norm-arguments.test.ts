@@ -76,10 +76,11 @@ describe("arguments of attention", () => {
     kvHeads: 1,
     headDim: 8,
     scale: 1,
+    ...{ dropoutThreshold: 0, dropoutScale: 1, key0: 0, key1: 0 },
   };
   const bad = {
     ...{ dtype: badCodes, count: [2 ** 31], queryRows: [0] },
-    ...{ heads: [0], kvHeads: [0, 3], headDim: [0, huge], scale: [Number.NaN] },
+    ...{ heads: [0], kvHeads: [0, 3], headDim: [0, huge], scale: [Number.NaN], dropoutScale: [Number.NaN] },
   };
 
   it("forward", () => {

@@ -7,6 +7,7 @@ import {
 } from "../../kernels/bindings/attention.ts";
 import type { Execution } from "../execution.ts";
 import type { Tensor } from "../tensor.ts";
+import { type Dropout, dropoutArguments } from "./dropout.ts";
 
 export type AttentionShape = { heads: number; keyValueHeads: number; headDim: number };
 
@@ -14,7 +15,7 @@ export type AttentionShape = { heads: number; keyValueHeads: number; headDim: nu
  * softmax(q kᵀ / √headDim) v within each sequence. q [queryRows, heads · headDim], k and v [keyRows, keyValueHeads · headDim];
  * query head h reads KV head ⌊h / (heads / keyValueHeads)⌋ (Ainslie et al., 2023).
  * @param sequences int32 [count, 4] = {query row, queries, key row, keys}; the i-th query stands at position keys − queries + i.
- * Rows of no sequence stay unwritten, both ways.
+ * Rows of no sequence stay unwritten, both ways. @param dropout of the probabilities.
  * @returns [queryRows, heads · headDim].
  */
 export function attention(
@@ -24,6 +25,7 @@ export function attention(
   v: Tensor,
   sequences: Tensor,
   shape: AttentionShape,
+  dropout?: Dropout,
 ): Tensor {
   const { tape, arena, pool } = execution;
   const out = arena.tensor(q.dtype, ...q.shape);
@@ -36,6 +38,7 @@ export function attention(
     kvHeads: shape.keyValueHeads,
     headDim: shape.headDim,
     count: sequences.size(0),
+    ...dropoutArguments(dropout),
   };
   const { dtype, headDim, count } = sizes;
   const scale = 1 / Math.sqrt(headDim);

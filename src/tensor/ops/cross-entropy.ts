@@ -22,8 +22,8 @@ function rowsPerChunk(rows: number, { out: vocabulary, weight }: Parameter): num
 
 /**
  * Cross-entropy of x Wᵀ against the next tokens, in chunks of rows. x [rows, hidden], W [vocabulary, hidden], targets int32
- * [rows], −1 for rows that do not count. While recording, the gradients of scale · Σ losses are made at once, chunk by
- * chunk, since nothing after a loss can change them.
+ * [rows], −1 for rows that do not count. While recording, the gradients of Σ scale · rowScale · loss are made at once, chunk by
+ * chunk, since nothing after a loss can change them. @param rowScales f32 [rows]; null for 1 everywhere.
  * @returns losses f32 [rows] in nats, 0 where the target is −1.
  */
 export function linearCrossEntropy(
@@ -32,6 +32,7 @@ export function linearCrossEntropy(
   weight: Parameter,
   targets: Tensor,
   scale: number,
+  rowScales: Tensor | null = null,
 ): Tensor {
   const { tape, arena, pool } = execution;
   const vocabulary = weight.out;
@@ -59,6 +60,7 @@ export function linearCrossEntropy(
       rows: count,
       vocabulary,
       scale,
+      rowScales: rowScales?.rows(start, count) ?? null,
     });
     if (dx && backward && dlogitsChunk) {
       product(execution, dlogitsChunk, backward, dx.tensor.rows(start, count));
