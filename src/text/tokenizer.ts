@@ -96,6 +96,11 @@ export class Tokenizer {
     writeFileAtomic(path.join(directory, "tokenizer_config.json"), `${JSON.stringify(this.config, null, 2)}\n`);
   }
 
+  /** The parsed `tokenizer.json`, to be read only. */
+  get json(): TokenizerJson {
+    return this.#json;
+  }
+
   /** Ids of a text in which nothing is a control token: `<|eos|>` typed by a user stays text. */
   async encodeText(text: string): Promise<Int32Array> {
     const [ids] = await this.encodeBatch([text]);
