@@ -38,11 +38,15 @@ export function tinyModel(changes: Partial<ModelConfig> = {}): Transformer {
 
 /** Writes the tiny model as a model directory and answers with its path. */
 export async function writeTinyModel(folder: string, changes: Partial<ModelConfig> = {}): Promise<string> {
-  const tokenizer = tinyTokenizer();
+  using model = tinyModel(changes);
+  return await writeModel(folder, model, tinyTokenizer());
+}
+
+/** Writes a model in f32 with its tokenizer as a model directory and answers with its path. */
+export async function writeModel(folder: string, model: Transformer, tokenizer: Tokenizer): Promise<string> {
   const files = path.join(folder, "tokenizer");
   await tokenizer.save(files);
   const target = path.join(folder, "model");
-  using model = tinyModel(changes);
   writeModelDirectory(target, {
     config: model.config,
     tensors: model

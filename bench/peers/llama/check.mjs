@@ -10,12 +10,12 @@ import { text } from "node:stream/consumers";
 import { startLlama } from "./llama.mjs";
 
 const { model: modelPath, texts, prompts, maxTokens, documents } = JSON.parse(await text(process.stdin));
-const llama = await startLlama(2);
+const llama = await startLlama(1);
 const model = await llama.loadModel({ modelPath });
 const longest = Math.max(...prompts.map((prompt) => prompt.length + maxTokens), ...documents.map((ids) => ids.length));
 const context = await model.createContext({
   contextSize: longest + 8,
-  threads: 2,
+  threads: 1,
   flashAttention: false,
   experimentalKvCacheKeyType: "F32",
   experimentalKvCacheValueType: "F32",

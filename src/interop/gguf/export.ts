@@ -1,10 +1,11 @@
-/** `rookery export --format gguf`: a model directory as one file for llama.cpp, in its architecture `hunyuan-moe`. */
+/** `rookery export --format gguf`: a model directory as one file for llama.cpp, in its architectures `hunyuan-moe` and `hunyuan-dense`. */
 import fs from "node:fs";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
 import { type GgufTensorType, type GgufValue, writeGguf } from "../../formats/gguf.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { Tokenizer } from "../../text/tokenizer.ts";
+import { whyNotV1 } from "../hunyuan-v1.ts";
 import { readModelDirectory } from "../model-directory.ts";
 import { ggufTensors } from "./tensors.ts";
 import { vocabularyMetadata, vocabularyNotes, whyNotVocabulary } from "./vocabulary.ts";
@@ -31,24 +32,19 @@ const mostExperts = 512;
 
 /** Why llama.cpp cannot run this configuration (interop §4); empty when it can. */
 export function whyNotGguf(config: ModelConfig): string[] {
-  const reasons: string[] = [];
-  if (config.claShareFactor > 1) {
-    reasons.push(`each layer has keys and values of its own (claShareFactor ${config.claShareFactor})`);
-  }
-  if (config.topK === 1) {
+  const reasons = whyNotV1(config);
+  if (config.topK === 1 && config.topOneGate !== "one") {
     reasons.push("it divides gate weights by their sum, so a top-1 gate is always 1 instead of the raw probability");
   }
-  if (!config.useQkNorm) reasons.push("its QK-norm is always on (useQkNorm false)");
   if (config.numSharedExperts < 1) reasons.push("it always has a shared expert (numSharedExperts 0)");
   if (config.numExperts > mostExperts) {
     reasons.push(`it chooses among ${mostExperts} experts at most (numExperts ${config.numExperts})`);
   }
-  if (config.ropeScaling === null) {
-    reasons.push(
-      "it does not round rotary frequencies to bf16 (ropeScaling null; an alpha of 1 scales nothing either)",
-    );
-  }
   return reasons;
+}
+
+function architectureOf({ numExperts }: ModelConfig): string {
+  return numExperts === 0 ? "hunyuan-dense" : "hunyuan-moe";
 }
 
 /** The base of the rotary angles with alpha in it: GGUF has no key for alpha. */
@@ -60,7 +56,7 @@ function rotaryBase({ ropeTheta, ropeScaling, headDim }: ModelConfig): number {
 
 /** The metadata of the architecture (interop §4). */
 export function architectureMetadata(config: ModelConfig, type: GgufType, name: string): [string, GgufValue][] {
-  const architecture = "hunyuan-moe";
+  const architecture = architectureOf(config);
   const count = (key: string, value: number): [string, GgufValue] => [`${architecture}.${key}`, { type: "u32", value }];
   const real = (key: string, value: number): [string, GgufValue] => [`${architecture}.${key}`, { type: "f32", value }];
   return [
@@ -80,11 +76,15 @@ export function architectureMetadata(config: ModelConfig, type: GgufType, name: 
     real("attention.layer_norm_rms_epsilon", config.rmsNormEps),
     count("rope.dimension_count", config.headDim),
     real("rope.freq_base", rotaryBase(config)),
-    count("expert_count", config.numExperts),
-    count("expert_used_count", config.topK),
-    count("expert_feed_forward_length", config.intermediateSize),
-    count("expert_shared_feed_forward_length", config.intermediateSize * config.numSharedExperts),
-    count("expert_shared_count", config.numSharedExperts),
+    ...(config.numExperts === 0
+      ? []
+      : [
+          count("expert_count", config.numExperts),
+          count("expert_used_count", config.topK),
+          count("expert_feed_forward_length", config.intermediateSize),
+          count("expert_shared_feed_forward_length", config.intermediateSize * config.numSharedExperts),
+          count("expert_shared_count", config.numSharedExperts),
+        ]),
   ];
 }
 
@@ -120,7 +120,7 @@ export async function exportGguf(
   const written = writeGguf(output, metadata, tensors);
   return {
     path: output,
-    architecture: "hunyuan-moe",
+    architecture: architectureOf(config),
     type,
     tensors: tensors.length,
     ...written,
@@ -133,7 +133,7 @@ function requireGguf(folder: string, config: ModelConfig, tokenizer: Tokenizer):
   if (reasons.length === 0) return;
   throw new RookeryError(
     "UNSUPPORTED_MODEL",
-    `${folder} cannot be written for llama.cpp: there ${reasons.join("; ")}`,
+    `${folder} cannot be run by llama.cpp: ${reasons.join("; ")}`,
     "the presets nano-portable, mini-portable and bench-1b fit, with a tokenizer of exactly their size",
   );
 }

@@ -141,11 +141,8 @@ function toQ8(values: Float32Array, name: string): Uint8Array {
   for (let block = 0; block < blocks; block++) {
     const first = 32 * block;
     let largest = 0;
-    for (let i = first; i < first + 32; i++) {
-      const size = Math.abs(values[i]!);
-      // also true for NaN
-      if (!(size <= largest)) largest = size;
-    }
+    // Math.max hands a NaN on
+    for (let i = first; i < first + 32; i++) largest = Math.max(largest, Math.abs(values[i]!));
     const scale = Math.fround(largest / 127);
     view.setFloat16(34 * block, scale, true);
     if (!Number.isFinite(view.getFloat16(34 * block, true))) throw cannotHold(name, "Q8_0");
