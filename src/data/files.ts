@@ -5,7 +5,15 @@ import { createGunzip } from "node:zlib";
 import { RookeryError } from "../base/errors.ts";
 import { fileError, quoteForMessage } from "../base/files.ts";
 import type { ProblemKind } from "./problems.ts";
-import { type DocumentFormat, documentReader, type RawDocument, type ReaderOptions } from "./readers.ts";
+import {
+  type DocumentFormat,
+  documentReader,
+  type PieceReader,
+  type RawDocument,
+  type RawRecord,
+  type ReaderOptions,
+  recordReader,
+} from "./readers.ts";
 import { decompressZstd } from "./zstd-frames.ts";
 
 const CHUNK_BYTES = 256 * 1024;
@@ -119,10 +127,25 @@ export async function* readFileDocuments(file: string, reading: FileReading): As
     reading.problem("unsupportedFile", null, "is of a kind that is not read");
     return;
   }
-  const reader = documentReader(kind.format, reading);
+  yield* readPieces(file, kind.compression, documentReader(kind.format, reading), reading);
+}
+
+/** The JSON values of one file; what cannot be read of it is a problem each. Text files have none. */
+export async function* readFileRecords(file: string, problem: FileReading["problem"]): AsyncGenerator<RawRecord> {
+  const kind = fileFormat(file);
+  if (kind === null || kind.format === "text") problem("unsupportedFile", null, "is no .json or .jsonl");
+  else yield* readPieces(file, kind.compression, recordReader(kind.format, problem), { problem });
+}
+
+async function* readPieces<Piece>(
+  file: string,
+  compression: Compression,
+  reader: PieceReader<Piece>,
+  reading: Pick<FileReading, "problem" | "onBytes">,
+): AsyncGenerator<Piece> {
   const raw = fs.createReadStream(file, { highWaterMark: CHUNK_BYTES });
   raw.on("data", (chunk) => reading.onBytes?.(chunk.length));
-  const chunks = decompressed(raw, kind.compression);
+  const chunks = decompressed(raw, compression);
   let lines = 1;
   try {
     for (;;) {

@@ -21,11 +21,20 @@ export type ReaderOptions = {
   problem: (kind: ProblemKind, line: number, what: string) => void;
 };
 
-/** Takes a file's bytes in chunks and gives the documents that each chunk completes. */
-export type DocumentReader = {
-  push(chunk: Uint8Array): RawDocument[];
-  end(): RawDocument[];
+/** Takes a file's bytes in chunks and gives what each chunk completes. */
+export type PieceReader<Piece> = {
+  push(chunk: Uint8Array): Piece[];
+  end(): Piece[];
 };
+
+export type DocumentReader = PieceReader<RawDocument>;
+
+/** A JSON value of a file, whatever it is. */
+export type RawRecord = { record: unknown; line: number };
+
+type OnProblem = ReaderOptions["problem"];
+/** What a JSON value becomes: none or some pieces. */
+type FromRecord<Piece> = (raw: RawRecord) => Piece[];
 
 export type DocumentFormat = "text" | "json" | "jsonl";
 
@@ -84,23 +93,25 @@ function recordText(
   return { kind: "missingField", what: `has no field ${wanted} (it has ${names.join(", ") || "none"})` };
 }
 
-function readRecord(bytes: Uint8Array, line: number, options: ReaderOptions): RawDocument[] {
+function parseRecord(bytes: Uint8Array, line: number, problem: OnProblem): RawRecord[] {
   const source = decodeUtf8(bytes);
   if (source === null) {
-    options.problem("invalidUtf8", line, invalidUtf8(bytes, line));
+    problem("invalidUtf8", line, invalidUtf8(bytes, line));
     return [];
   }
   const json = withoutMark(source);
   if (json.trim() === "") return [];
-  let value: unknown;
   try {
-    value = JSON.parse(json);
+    return [{ record: JSON.parse(json) as unknown, line }];
   } catch {
     // V8's own message quotes the text, which may be anything.
-    options.problem("malformed", line, "is not valid JSON");
+    problem("malformed", line, "is not valid JSON");
     return [];
   }
-  const found = recordText(value, options.textField);
+}
+
+function documentOf({ record, line }: RawRecord, options: ReaderOptions): RawDocument[] {
+  const found = recordText(record, options.textField);
   if ("kind" in found) options.problem(found.kind, line, found.what);
   else if (!found.text.isWellFormed()) options.problem("malformed", line, "has half of a surrogate pair in its text");
   else return [{ text: found.text, line }];
@@ -109,26 +120,26 @@ function readRecord(bytes: Uint8Array, line: number, options: ReaderOptions): Ra
 
 const tooLong = `is longer than ${MAX_RECORD_BYTES / 2 ** 20} MiB`;
 
-function jsonLinesReader(options: ReaderOptions): DocumentReader {
+function jsonLinesReader<Piece>(problem: OnProblem, from: FromRecord<Piece>): PieceReader<Piece> {
   const splitter = new LineSplitter(MAX_RECORD_BYTES);
   let skipping = 0;
-  const take = (lines: ReturnType<LineSplitter["push"]>): RawDocument[] =>
+  const take = (lines: ReturnType<LineSplitter["push"]>): Piece[] =>
     lines.flatMap(({ bytes, line, cut }) => {
-      if (cut && skipping !== line) options.problem("tooLong", line, tooLong);
+      if (cut && skipping !== line) problem("tooLong", line, tooLong);
       if (cut) skipping = line;
-      return skipping === line ? [] : readRecord(bytes, line, options);
+      return skipping === line ? [] : parseRecord(bytes, line, problem).flatMap(from);
     });
   return { push: (chunk) => take(splitter.push(chunk)), end: () => take(splitter.end()) };
 }
 
-function jsonReader(options: ReaderOptions): DocumentReader {
+function jsonReader<Piece>(problem: OnProblem, from: FromRecord<Piece>): PieceReader<Piece> {
   const splitter = new JsonSplitter(MAX_RECORD_BYTES);
   let started = false;
-  const take = (elements: ReturnType<JsonSplitter["push"]>): RawDocument[] =>
+  const take = (elements: ReturnType<JsonSplitter["push"]>): Piece[] =>
     elements.flatMap(({ bytes, line, unfinished }) => {
-      if (unfinished) options.problem("malformed", line, "is where an unfinished JSON value begins");
-      else if (bytes === null) options.problem("tooLong", line, tooLong);
-      else return readRecord(bytes, line, options);
+      if (unfinished) problem("malformed", line, "is where an unfinished JSON value begins");
+      else if (bytes === null) problem("tooLong", line, tooLong);
+      else return parseRecord(bytes, line, problem).flatMap(from);
       return [];
     });
   return {
@@ -143,5 +154,10 @@ function jsonReader(options: ReaderOptions): DocumentReader {
 
 export function documentReader(format: DocumentFormat, options: ReaderOptions): DocumentReader {
   if (format === "text") return textReader(options);
-  return format === "jsonl" ? jsonLinesReader(options) : jsonReader(options);
+  return (format === "jsonl" ? jsonLinesReader : jsonReader)(options.problem, (raw) => documentOf(raw, options));
+}
+
+/** The values of a JSON file as they are. */
+export function recordReader(format: "json" | "jsonl", problem: OnProblem): PieceReader<RawRecord> {
+  return (format === "jsonl" ? jsonLinesReader : jsonReader)(problem, (raw) => [raw]);
 }

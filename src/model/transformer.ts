@@ -15,7 +15,12 @@ import { type Attend, type AttentionWeights, attentionLayer, type Positions } fr
 import { checkModelConfig, keyValueOwner, type ModelConfig } from "./config.ts";
 import { type MixtureWeights, mixtureLayer } from "./experts.ts";
 import { fillNormal, type Initialization, initialDeviation } from "./initialize.ts";
-import { describeParameters, type OfficialTensor, type ParameterDescription } from "./parameters.ts";
+import {
+  describeParameters,
+  type OfficialTensor,
+  type ParameterDescription,
+  type ParameterRole,
+} from "./parameters.ts";
 import { rotaryTable } from "./rotary.ts";
 import type { RoutingPlan } from "./router.ts";
 
@@ -36,6 +41,9 @@ export type Recomputation = (typeof recomputations)[number];
 
 /** int32 [tokens] each. */
 export type ForwardInput = { tokens: Tensor; positions: Tensor };
+
+/** A parameter that is trained; its role decides its learning rate and its decay. */
+export type TrainedParameter = { parameter: Parameter; role: ParameterRole };
 
 /** A tensor of the official state dict as a view of the weights: f32, in PyTorch's [out, in] order. */
 export type NamedTensor = { name: string; tensor: Tensor };
@@ -171,6 +179,11 @@ export class Transformer implements Disposable {
   /** The matrix that turns hidden states into logits: the embedding table if they are tied. */
   get head(): Parameter {
     return this.parameter(this.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+  /** What an optimizer changes: everything. */
+  trainedParameters(): TrainedParameter[] {
+    return this.descriptions.map(({ name, role }) => ({ parameter: this.parameter(name), role }));
   }
 
   parameter(name: string): Parameter {

@@ -1,7 +1,7 @@
-/** AdamW over a model's parameters, with the specialised experts at a rate of their own (report §2.2.3). */
+/** AdamW over parameters, with the specialised experts at a rate of their own (report §2.2.3). */
 import { adamw, sumOfSquares, sumOfSquaresScratchBytes } from "../kernels/bindings/optim.ts";
 import type { ParameterRole } from "../model/parameters.ts";
-import type { Transformer } from "../model/transformer.ts";
+import type { TrainedParameter } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { type ComputeType, Tensor } from "../tensor/tensor.ts";
@@ -22,17 +22,19 @@ export class AdamW implements Disposable {
   readonly #states: State[];
   #steps = 0;
 
-  constructor(model: Transformer, settings: AdamWSettings) {
+  /** @param model whose parameters are trained: all of a model, or what was added to one. */
+  constructor(model: { trainedParameters(): readonly TrainedParameter[] }, settings: AdamWSettings) {
     this.#settings = settings;
     const { firstMomentType = "f32" } = settings;
-    this.#states = model.descriptions.map(({ name, role, shape }) => {
+    this.#states = model.trainedParameters().map(({ parameter, role }) => {
+      const { shape } = parameter;
       const m = Tensor.persistent(firstMomentType, shape);
       const v = Tensor.persistent("f32", shape);
       const dispose = () => {
         m.memory[Symbol.dispose]();
         v.memory[Symbol.dispose]();
       };
-      return { parameter: model.parameter(name), role, m: m.tensor, v: v.tensor, dispose };
+      return { parameter, role, m: m.tensor, v: v.tensor, dispose };
     });
   }
 

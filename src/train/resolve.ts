@@ -90,10 +90,25 @@ function leaves(options: object, prefix = ""): Map<string, unknown> {
  * the default counts as not given. @throws RookeryError INVALID_OPTION naming the first contradiction.
  */
 export function resumedOptions(given: TrainOptions, stored: TrainOptions): TrainOptions {
-  const [was, unsaid] = [leaves(stored), leaves(trainOptionsSchema.parse({}))];
+  const unsaid = trainOptionsSchema.parse({});
+  refuseContradictions(given, stored, unsaid);
+  return {
+    ...stored,
+    runsFolder: given.runsFolder,
+    threads: given.threads ?? stored.threads,
+    recomputation: given.recomputation === unsaid.recomputation ? stored.recomputation : given.recomputation,
+  };
+}
+
+/**
+ * Refuses what is asked of a run that goes on and contradicts what it began with; the values of `unsaid`, the defaults, count as
+ * not given. @throws RookeryError INVALID_OPTION naming the first contradiction.
+ */
+export function refuseContradictions(given: object, stored: { steps?: number | undefined }, unsaid: object): void {
+  const [was, byDefaults] = [leaves(stored), leaves(unsaid)];
   for (const [key, value] of leaves(given)) {
     if (freeOnResume.includes(key) || value === undefined) continue;
-    const [asked, before, byDefault] = [value, was.get(key), unsaid.get(key)].map((one) => JSON.stringify(one));
+    const [asked, before, byDefault] = [value, was.get(key), byDefaults.get(key)].map((one) => JSON.stringify(one));
     if (asked === byDefault || asked === before) continue;
     const isLength = before === undefined && (key === "minutes" || key === "tokens");
     throw new RookeryError(
@@ -104,12 +119,6 @@ export function resumedOptions(given: TrainOptions, stored: TrainOptions): Train
       "leave it out, or start a new run with --config",
     );
   }
-  return {
-    ...stored,
-    runsFolder: given.runsFolder,
-    threads: given.threads ?? stored.threads,
-    recomputation: given.recomputation === unsaid.get("recomputation") ? stored.recomputation : given.recomputation,
-  };
 }
 
 /** The options once the length is known: a fixed number of steps, and what follows from it. */

@@ -5,6 +5,7 @@ import type { Recomputation, Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
+import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdamW } from "./optimizer.ts";
 
@@ -60,6 +61,31 @@ function countTargets(targets: Int32Array): number {
 
 type ForwardResult = { losses: Tensor; routings: RoutingReport[] };
 
+/**
+ * Hidden states [tokens, hidden] of a packed batch, handed to `then` in one scope of the arena, and how each layer routed. While
+ * recording, what `then` answers with can be gone back through.
+ */
+export function forwardHidden<Result>(
+  execution: Execution,
+  model: Transformer,
+  batch: Omit<MicroBatch, "targets">,
+  plan: RoutingPlan,
+  recomputation: Recomputation,
+  then: (hidden: Tensor) => { result: Result; keeps: readonly Tensor[] },
+): { result: Result; routings: RoutingReport[] } {
+  const { arena } = execution;
+  const sequences = selfAttentionSequences(batch.sequences);
+  const attend = new PackedAttention(execution, model.config, arena.integers(sequences, sequences.length / 4, 4));
+  const input = { tokens: arena.integers(batch.tokens), positions: arena.integers(batch.positions) };
+  return arena.scope(
+    () => {
+      const { hidden, routings } = model.forward(execution, input, attend, plan, recomputation);
+      return { ...then(hidden), routings };
+    },
+    ({ keeps, routings }) => [...keeps, ...routings.flatMap(reportTensors)],
+  );
+}
+
 /** Losses f32 [tokens] of a packed batch, and the routing of each layer. While recording, gradients of scale · Σ losses. */
 export function forwardLoss(
   execution: Execution,
@@ -69,18 +95,12 @@ export function forwardLoss(
   scale: number,
   recomputation: Recomputation = "none",
 ): ForwardResult {
-  const { arena } = execution;
-  const sequences = selfAttentionSequences(batch.sequences);
-  const attend = new PackedAttention(execution, model.config, arena.integers(sequences, sequences.length / 4, 4));
-  const input = { tokens: arena.integers(batch.tokens), positions: arena.integers(batch.positions) };
-  return arena.scope(
-    () => {
-      const { hidden, routings } = model.forward(execution, input, attend, plan, recomputation);
-      const targets = arena.integers(batch.targets);
-      return { losses: linearCrossEntropy(execution, hidden, model.head, targets, scale), routings };
-    },
-    ({ losses, routings }) => [losses, ...routings.flatMap(reportTensors)],
-  );
+  const { result: losses, routings } = forwardHidden(execution, model, batch, plan, recomputation, (hidden) => {
+    const targets = execution.arena.integers(batch.targets);
+    const losses = linearCrossEntropy(execution, hidden, model.head, targets, scale);
+    return { result: losses, keeps: [losses] };
+  });
+  return { losses, routings };
 }
 
 /**
@@ -96,8 +116,40 @@ export function accumulateGradients(
   recomputation: Recomputation = "none",
 ): Omit<StepResult, "gradientNorm" | "updated"> {
   const targets = batches.reduce((sum, batch) => sum + countTargets(batch.targets), 0);
-  for (const parameter of model.parameters.values()) parameter.startGradient();
-  let lossSum = 0;
+  const scale = 1 / Math.max(targets, 1);
+  const { results, routingLoss, ...routed } = goThroughMicroBatches(
+    execution,
+    [...model.parameters.values()],
+    batches,
+    { routing, random },
+    (batch, plan) => {
+      const { losses, routings } = forwardLoss(execution, model, batch, plan, scale, recomputation);
+      return { routings, read: () => losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0) };
+    },
+  );
+  const crossEntropy = results.reduce((sum, loss) => sum + loss, 0) * scale;
+  return { crossEntropy, totalLoss: crossEntropy + routingLoss, targets, ...routed };
+}
+
+/** What micro-batches leave besides their gradients. */
+type RoutedStep = Pick<StepResult, "balanceLoss" | "zLoss" | "layers"> & {
+  /** The weighted losses of the routers: part of what is minimised. */
+  routingLoss: number;
+};
+
+/**
+ * Leaves the gradient of all micro-batches together in `parameters`: `forward` runs one and records it, with losses that are
+ * scaled already; `read` is asked for its figures when the way back is done. The routers' losses are averaged over micro-batches.
+ */
+export function goThroughMicroBatches<Batch, Result>(
+  execution: Execution,
+  parameters: readonly Parameter[],
+  batches: readonly Batch[],
+  { routing, random }: { routing: RoutingSettings; random: { seed: number; step: number } },
+  forward: (batch: Batch, plan: RoutingPlan) => { routings: RoutingReport[]; read: () => Result },
+): RoutedStep & { results: Result[] } {
+  for (const parameter of parameters) parameter.startGradient();
+  const results: Result[] = [];
   let [balanceLoss, zLoss] = [0, 0];
   const layers: LayerRouting[] = [];
   for (const [index, batch] of batches.entries()) {
@@ -108,11 +160,9 @@ export function accumulateGradients(
       seed: random.seed,
       randomStream: ["step", random.step, "micro-batch", index],
     };
-    const { result, tape } = execution.record(() =>
-      forwardLoss(execution, model, batch, plan, 1 / Math.max(targets, 1), recomputation),
-    );
+    const { result, tape } = execution.record(() => forward(batch, plan));
     tape.runBackward();
-    lossSum += result.losses.toFloat32Array().reduce((sum, loss) => sum + loss, 0);
+    results.push(result.read());
     for (const [layer, one] of result.routings.entries()) {
       const [balance = 0, z = 0] = one.losses?.toFloat32Array() ?? [];
       balanceLoss += balance / batches.length;
@@ -121,10 +171,9 @@ export function accumulateGradients(
     }
     execution.arena.reset();
   }
-  for (const parameter of model.parameters.values()) parameter.finishGradient();
-  const crossEntropy = lossSum / Math.max(targets, 1);
-  const totalLoss = crossEntropy + routing.balanceCoefficient * balanceLoss + routing.zCoefficient * zLoss;
-  return { crossEntropy, balanceLoss, zLoss, totalLoss, targets, layers };
+  for (const parameter of parameters) parameter.finishGradient();
+  const routingLoss = routing.balanceCoefficient * balanceLoss + routing.zCoefficient * zLoss;
+  return { results, balanceLoss, zLoss, routingLoss, layers };
 }
 
 function addRouting(sum: LayerRouting | undefined, routing: RoutingReport): LayerRouting {
@@ -144,10 +193,29 @@ export function clippingScale(norm: number, limit: number): number {
   return Math.min(1, limit / (norm + 1e-6));
 }
 
+export type Rates = { learningRate: number; expertLearningRate: number };
+
 /**
  * The one place where gradients reach the optimizer. A loss or a gradient that is not finite leaves weights and moments alone.
  * @param rates learning rates of this step, for the dense parameters and for the specialised experts.
  */
+export function applyGradients(
+  execution: Execution,
+  optimizer: AdamW,
+  totalLoss: number,
+  { maxGradientNorm, rates }: { maxGradientNorm: number; rates: Rates },
+): { gradientNorm: number; updated: boolean } {
+  const gradientNorm = optimizer.gradientNorm(execution);
+  const updated = Number.isFinite(totalLoss) && Number.isFinite(gradientNorm);
+  if (updated) {
+    const gradientScale = clippingScale(gradientNorm, maxGradientNorm);
+    optimizer.update(execution, { ...rates, gradientScale });
+  }
+  execution.arena.reset();
+  return { gradientNorm, updated };
+}
+
+/** The gradient of a step, and its update. */
 export function trainStep(
   execution: Execution,
   model: Transformer,
@@ -156,19 +224,12 @@ export function trainStep(
   settings: {
     routing: RoutingSettings;
     maxGradientNorm: number;
-    rates: { learningRate: number; expertLearningRate: number };
+    rates: Rates;
     random: { seed: number; step: number };
     recomputation?: Recomputation;
   },
 ): StepResult {
   const { routing, random, recomputation } = settings;
   const result = accumulateGradients(execution, model, batches, routing, random, recomputation);
-  const gradientNorm = optimizer.gradientNorm(execution);
-  const updated = Number.isFinite(result.totalLoss) && Number.isFinite(gradientNorm);
-  if (updated) {
-    const gradientScale = clippingScale(gradientNorm, settings.maxGradientNorm);
-    optimizer.update(execution, { ...settings.rates, gradientScale });
-  }
-  execution.arena.reset();
-  return { ...result, gradientNorm, updated };
+  return { ...result, ...applyGradients(execution, optimizer, result.totalLoss, settings) };
 }

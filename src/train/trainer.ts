@@ -3,11 +3,11 @@ import { RookeryError } from "../base/errors.ts";
 import type { BatchStream, DataPosition } from "../data/batches.ts";
 import type { Recomputation, Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import type { CheckpointContents, OpenCheckpoint } from "./checkpoint.ts";
 import type { AdamW } from "./optimizer.ts";
 import { learningRate, phaseOf, type ScheduleSettings } from "./schedule.ts";
 import { type MicroBatch, type RoutingSettings, type StepResult, trainStep } from "./step.ts";
+import { tensorToWrite } from "./tensor-to-write.ts";
 
 export type TrainerSettings = {
   schedule: ScheduleSettings;
@@ -110,8 +110,8 @@ export class Trainer {
     };
     return {
       step: this.#step,
-      weights: [...model.parameters.values()].map(({ name, weight }) => toWrite(name, weight)),
-      optimizer: optimizer.stateTensors().map(({ name, tensor }) => toWrite(name, tensor)),
+      weights: [...model.parameters.values()].map(({ name, weight }) => tensorToWrite(name, weight)),
+      optimizer: optimizer.stateTensors().map(({ name, tensor }) => tensorToWrite(name, tensor)),
       state,
     };
   }
@@ -137,24 +137,6 @@ export class Trainer {
       `loss ${report.totalLoss} or gradient norm ${report.gradientNorm} was not finite for ${this.#skippedInARow} steps in a row, up to step ${this.#step}`,
       "start it anew under another --name with a lower --learning-rate, or with --compute-type f32 to see where it begins",
     );
-  }
-}
-
-function toWrite(name: string, tensor: Tensor) {
-  return {
-    name,
-    dtype: tensor.dtype === "bf16" ? ("BF16" as const) : ("F32" as const),
-    shape: tensor.shape,
-    bytes: pieces(tensor),
-  };
-}
-
-/** The bytes a few leading rows at a time, so that no large tensor is there twice. */
-function* pieces(tensor: Tensor): Generator<Uint8Array> {
-  const flat = tensor.reshape(tensor.elements);
-  const chunk = 1 << 22;
-  for (let start = 0; start < flat.elements; start += chunk) {
-    yield flat.rows(start, Math.min(chunk, flat.elements - start)).toBytes();
   }
 }
 

@@ -1,0 +1,89 @@
+/** Files of chat records: JSON lines or JSON arrays, plain or compressed, read one record at a time. */
+import { RookeryError } from "../base/errors.ts";
+import type { CommandContext } from "../base/events.ts";
+import { type ChatFault, chatFaults, type Reading } from "./chat.ts";
+import { readFileRecords, resolveFiles } from "./files.ts";
+
+const shownAtMost = 10;
+
+/** Counts records that cannot be used, and tells the first of them. */
+export class ChatFaults {
+  readonly #context: CommandContext;
+  readonly #counts: Partial<Record<ChatFault, number>> = {};
+  readonly #examples: string[] = [];
+
+  constructor(context: CommandContext) {
+    this.#context = context;
+  }
+
+  report(fault: ChatFault, where: string, detail: string): void {
+    this.#counts[fault] = (this.#counts[fault] ?? 0) + 1;
+    const message = `${where}: ${chatFaults[fault]} (${detail})`;
+    if (this.#examples.length < shownAtMost) {
+      this.#examples.push(message);
+      this.#context.onEvent?.({ type: "warning", message: `${message}; left out` });
+    } else if (this.total === shownAtMost + 1) {
+      this.#context.onEvent?.({ type: "warning", message: "further records are left out, and counted by reason" });
+    }
+  }
+
+  get total(): number {
+    return Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
+  }
+
+  get counts(): Partial<Record<ChatFault, number>> {
+    return { ...this.#counts };
+  }
+
+  /** The first records, a line each. */
+  get examples(): readonly string[] {
+    return this.#examples;
+  }
+}
+
+/** A record that was read, and where it stands: "file:line". */
+export type ChatRecord<Value> = { value: Value; where: string };
+
+/**
+ * The usable records of all files that `patterns` stand for, in a fixed order; the others go to `faults`.
+ * @throws RookeryError FILE_UNREADABLE, and BAD_DATA where no record is left.
+ */
+export async function readChatFiles<Value>(
+  patterns: readonly string[],
+  read: (record: unknown) => Reading<Value>,
+  faults: ChatFaults,
+  { signal }: CommandContext,
+): Promise<ChatRecord<Value>[]> {
+  const records: ChatRecord<Value>[] = [];
+  const seen = new Set<string>();
+  for (const pattern of patterns) {
+    const { files } = await resolveFiles(pattern, (file, error) => {
+      faults.report("malformed", file, (error as Error).message);
+    });
+    for (const file of files) {
+      signal?.throwIfAborted();
+      const problem = (_kind: string, line: number | null, what: string) =>
+        faults.report("malformed", line === null ? file : `${file}:${line}`, what);
+      for await (const { record, line } of readFileRecords(file, problem)) {
+        const where = `${file}:${line}`;
+        const reading = read(record);
+        if ("fault" in reading) {
+          faults.report(reading.fault, where, reading.detail);
+          continue;
+        }
+        const identity = JSON.stringify(reading.value);
+        if (seen.has(identity)) faults.report("duplicate", where, "word for word");
+        else records.push({ value: reading.value, where });
+        seen.add(identity);
+      }
+    }
+  }
+  if (records.length === 0) {
+    throw new RookeryError(
+      "BAD_DATA",
+      `${patterns.join(", ")}: no record can be used${faults.total > 0 ? `, ${faults.total} are left out` : ""}`,
+      faults.examples[0] ?? "give .jsonl files of conversations",
+    );
+  }
+  return records;
+}

@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import fc from "fast-check";
+import type { RookeryEvent } from "../base/events.ts";
+import { chatFaults, readConversation, readPreference } from "./chat.ts";
+import { ChatFaults, readChatFiles } from "./chat-files.ts";
+
+const folder = fs.mkdtempSync(path.join(tmpdir(), "rookery-chat-"));
+after(() => fs.rmSync(folder, { recursive: true }));
+
+const user = (content: string) => ({ role: "user", content });
+const assistant = (content: string) => ({ role: "assistant", content });
+const messages = [user("How many?"), assistant("Three.")];
+
+test("the three forms say the same conversation", () => {
+  const forms = [
+    { messages },
+    {
+      conversations: [
+        { from: "human", value: "How many?" },
+        { from: "gpt", value: "Three." },
+      ],
+    },
+    { instruction: "How many?", input: "", output: "Three." },
+  ];
+  for (const form of forms) assert.deepEqual(readConversation(form), { value: { messages } });
+  assert.deepEqual(readConversation({ instruction: "Add", input: "1 2", output: "3", system: "Be brief." }), {
+    value: { messages: [{ role: "system", content: "Be brief." }, user("Add\n\n1 2"), assistant("3")] },
+  });
+});
+
+test("preference pairs come with a prompt of its own, or within the answers", () => {
+  const expected = { value: { prompt: [user("a")], chosen: "b", rejected: "c" } };
+  assert.deepEqual(readPreference({ prompt: "a", chosen: "b", rejected: "c" }), expected);
+  assert.deepEqual(readPreference({ prompt: [user("a")], chosen: [assistant("b")], rejected: "c" }), expected);
+  const whole = { chosen: [user("a"), assistant("b")], rejected: [user("a"), assistant("c")] };
+  assert.deepEqual(readPreference(whole), expected);
+});
+
+const badConversations: [keyof typeof chatFaults, unknown][] = [
+  ["malformed", null],
+  ["malformed", ["a"]],
+  ["malformed", { messages: ["a"] }],
+  ["malformed", { messages: [{ role: "user", content: 3 }] }],
+  ["malformed", { messages: [user("\ud800"), assistant("b")] }],
+  ["unknownForm", { text: "a" }],
+  ["unknownForm", { instruction: "a" }],
+  ["wrongRoles", { messages: [] }],
+  ["wrongRoles", { messages: [user("a")] }],
+  ["wrongRoles", { messages: [assistant("a")] }],
+  ["wrongRoles", { messages: [user("a"), user("b"), assistant("c")] }],
+  ["wrongRoles", { messages: [user("a"), assistant("b"), assistant("c")] }],
+  ["wrongRoles", { messages: [user("a"), { role: "system", content: "b" }, assistant("c")] }],
+  ["wrongRoles", { messages: [{ role: "constructor", content: "a" }, assistant("b")] }],
+  ["emptyAnswer", { messages: [user("a"), assistant(" \n")] }],
+  ["emptyTurn", { messages: [user(""), assistant("b")] }],
+];
+
+test("conversations that cannot be learnt from say why", () => {
+  for (const [fault, record] of badConversations) {
+    const reading = readConversation(record);
+    assert.equal("fault" in reading ? reading.fault : "none", fault, JSON.stringify(record));
+  }
+});
+
+test("pairs that teach nothing, or the wrong thing, say why", () => {
+  const bad: [keyof typeof chatFaults, unknown][] = [
+    ["equalAnswers", { prompt: "a", chosen: "b", rejected: "b" }],
+    ["emptyAnswer", { prompt: "a", chosen: "", rejected: "b" }],
+    ["unknownForm", { prompt: "a", chosen: "b" }],
+    ["unknownForm", { prompt: 3, chosen: "b", rejected: "c" }],
+    ["wrongRoles", { chosen: [user("a"), assistant("b")], rejected: [user("x"), assistant("c")] }],
+    ["wrongRoles", { prompt: [user("a"), assistant("b")], chosen: "c", rejected: "d" }],
+    ["wrongRoles", { chosen: "b", rejected: "c" }],
+  ];
+  for (const [fault, record] of bad) {
+    const reading = readPreference(record);
+    assert.equal("fault" in reading ? reading.fault : "none", fault, JSON.stringify(record));
+  }
+});
+
+test("any JSON value is read or refused, and never thrown at", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      for (const read of [readConversation, readPreference]) {
+        const reading = read(value);
+        assert.ok("value" in reading || Object.hasOwn(chatFaults, reading.fault));
+      }
+    }),
+  );
+});
+
+test("files are read in every form, and what is left out is counted by reason with its line", async () => {
+  const lines = [
+    JSON.stringify({ messages }),
+    "{broken",
+    JSON.stringify({ messages }),
+    JSON.stringify({ messages: [user("a")] }),
+    JSON.stringify({ messages: [user("a"), assistant("b")] }),
+  ];
+  fs.writeFileSync(path.join(folder, "a.jsonl"), `${lines.join("\n")}\n`);
+  fs.writeFileSync(path.join(folder, "b.json.gz"), gzipSync(JSON.stringify([{ instruction: "x", output: "y" }, 7])));
+  const events: RookeryEvent[] = [];
+  const context = { onEvent: (event: RookeryEvent) => void events.push(event) };
+  const faults = new ChatFaults(context);
+  const records = await readChatFiles([folder], readConversation, faults, context);
+  assert.deepEqual(
+    records.map(({ where, value }) => [path.basename(where), value.messages[0]!.content]),
+    [
+      ["a.jsonl:1", "How many?"],
+      ["a.jsonl:5", "a"],
+      ["b.json.gz:1", "x"],
+    ],
+  );
+  assert.deepEqual(faults.counts, { malformed: 2, duplicate: 1, wrongRoles: 1 });
+  assert.equal(events.length, 4);
+  assert.match(faults.examples[0]!, /a\.jsonl:2: no JSON object \(is not valid JSON\)/);
+});
+
+test("nothing usable is an error with the first reason", async () => {
+  const file = path.join(folder, "none.jsonl");
+  fs.writeFileSync(file, "{}\n");
+  const faults = new ChatFaults({});
+  await assert.rejects(readChatFiles([file], readConversation, faults, {}), {
+    code: "BAD_DATA",
+    hint: /none.jsonl:1: none of the forms/,
+  });
+});

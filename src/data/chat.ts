@@ -1,0 +1,162 @@
+/** Conversations and preference pairs from JSON records, in the forms that people have; what cannot be used says why. */
+import type { ChatMessage, ChatRole } from "../text/chat-template.ts";
+
+/** A conversation to learn from: it ends with an answer of the assistant. */
+export type Conversation = { messages: ChatMessage[] };
+
+/** Two answers to one prompt, of which the first is better. The prompt ends with a user's turn. */
+export type PreferencePair = { prompt: ChatMessage[]; chosen: string; rejected: string };
+
+/** Why a record cannot be used. */
+export const chatFaults = {
+  malformed: "no JSON object",
+  unknownForm: "none of the forms that are read",
+  wrongRoles: "roles that do not make a conversation",
+  emptyAnswer: "an answer without text",
+  emptyTurn: "a turn without text",
+  equalAnswers: "a chosen answer that is the rejected one",
+  tooLong: "longer than --sequence-length",
+  duplicate: "the same as an earlier one",
+} as const;
+export type ChatFault = keyof typeof chatFaults;
+
+export type Reading<Value> = { value: Value } | { fault: ChatFault; detail: string };
+
+const refuse = (fault: ChatFault, detail: string) => ({ fault, detail });
+
+/** Names of roles in ShareGPT's `from` and elsewhere. */
+const roleNames: Readonly<Record<string, ChatRole>> = {
+  system: "system",
+  user: "user",
+  human: "user",
+  assistant: "assistant",
+  gpt: "assistant",
+  chatgpt: "assistant",
+  bot: "assistant",
+  tool: "tool",
+};
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Turns in the form [{role, content}] or [{from, value}]. */
+function readTurns(turns: readonly unknown[]): Reading<ChatMessage[]> {
+  const messages: ChatMessage[] = [];
+  for (const [index, turn] of turns.entries()) {
+    if (!isObject(turn)) return refuse("malformed", `turn ${index} is no object`);
+    const name = turn.role ?? turn.from;
+    const role = typeof name === "string" && Object.hasOwn(roleNames, name) ? roleNames[name] : undefined;
+    if (!role) return refuse("wrongRoles", `turn ${index} is of nobody known`);
+    const content = turn.content ?? turn.value;
+    if (typeof content !== "string") return refuse("malformed", `turn ${index} has no text`);
+    if (!content.isWellFormed()) return refuse("malformed", `turn ${index} has half of a surrogate pair`);
+    messages.push({ role, content });
+  }
+  return { value: messages };
+}
+
+/** Roles in order: perhaps a system message, then turns of a user (or a tool, after an answer) and answers. */
+function checkOrder(messages: readonly ChatMessage[], lastRole: "assistant" | "user"): Reading<ChatMessage[]> {
+  const turns = messages[0]?.role === "system" ? messages.slice(1) : messages;
+  if (turns[0]?.role !== "user") return refuse("wrongRoles", "the first turn is not the user's");
+  for (const [index, { role, content }] of turns.entries()) {
+    const before = turns[index - 1]?.role;
+    if (role === "system") return refuse("wrongRoles", "a system message is not the first");
+    if (role === "tool" && before !== "assistant" && before !== "tool") {
+      return refuse("wrongRoles", "a tool speaks that nobody has asked");
+    }
+    if (role === "user" && before !== undefined && before !== "assistant") {
+      return refuse("wrongRoles", "a user speaks twice, or into a tool's answer");
+    }
+    if (role === "assistant" && before === "assistant") return refuse("wrongRoles", "the assistant speaks twice");
+    if (content.trim() === "") return refuse(role === "assistant" ? "emptyAnswer" : "emptyTurn", `turn ${index}`);
+  }
+  if (turns.at(-1)!.role !== lastRole && !(lastRole === "user" && turns.at(-1)!.role === "tool")) {
+    return refuse(
+      "wrongRoles",
+      lastRole === "assistant" ? "no answer stands at the end" : "the prompt ends with an answer",
+    );
+  }
+  return { value: [...messages] };
+}
+
+function then<From, To>(reading: Reading<From>, next: (value: From) => Reading<To>): Reading<To> {
+  return "fault" in reading ? reading : next(reading.value);
+}
+
+/**
+ * Reads one record as a conversation: `messages` [{role, content}], ShareGPT's `conversations` [{from, value}], or Alpaca's
+ * `instruction`, `input` and `output`.
+ */
+export function readConversation(record: unknown): Reading<Conversation> {
+  if (!isObject(record)) return refuse("malformed", "no object");
+  const turns = record.messages ?? record.conversations;
+  if (Array.isArray(turns)) {
+    const checked = then(readTurns(turns), (messages) => checkOrder(messages, "assistant"));
+    return then(checked, (messages) => ({ value: { messages } }));
+  }
+  const { instruction, input, output, system } = record;
+  if (typeof instruction !== "string" || typeof output !== "string") {
+    return refuse("unknownForm", "none of messages, conversations, instruction with output");
+  }
+  const question = typeof input === "string" && input.trim() !== "" ? `${instruction}\n\n${input}` : instruction;
+  const hasSystem = typeof system === "string" && system.trim() !== "";
+  const all = [
+    ...(hasSystem ? [{ role: "system", content: system }] : []),
+    { role: "user", content: question },
+    { role: "assistant", content: output },
+  ];
+  const checked = then(readTurns(all), (messages) => checkOrder(messages, "assistant"));
+  return then(checked, (messages) => ({ value: { messages } }));
+}
+
+/** An answer: a text, or a list of turns whose last is the assistant's; what stands before it belongs to the prompt. */
+function readAnswer(value: unknown): Reading<{ before: ChatMessage[]; answer: string }> {
+  if (typeof value === "string") {
+    return value.isWellFormed()
+      ? { value: { before: [], answer: value } }
+      : refuse("malformed", "an answer has half of a surrogate pair");
+  }
+  if (!Array.isArray(value)) return refuse("unknownForm", "an answer is neither a text nor a list of turns");
+  return then(readTurns(value), (messages): Reading<{ before: ChatMessage[]; answer: string }> => {
+    const last = messages.at(-1);
+    if (last?.role !== "assistant") return refuse("wrongRoles", "an answer is not the assistant's");
+    return { value: { before: messages.slice(0, -1), answer: last.content } };
+  });
+}
+
+/**
+ * Reads one record as a preference pair: `prompt` (a text, or turns), `chosen` and `rejected` (each a text, or turns with the answer
+ * at the end, which may begin with the prompt where there is none).
+ */
+export function readPreference(record: unknown): Reading<PreferencePair> {
+  if (!isObject(record)) return refuse("malformed", "no object");
+  if (record.chosen === undefined || record.rejected === undefined) {
+    return refuse("unknownForm", "no chosen with rejected");
+  }
+  const { prompt } = record;
+  const asked: Reading<ChatMessage[]> =
+    prompt === undefined
+      ? { value: [] }
+      : typeof prompt === "string"
+        ? readTurns([{ role: "user", content: prompt }])
+        : Array.isArray(prompt)
+          ? readTurns(prompt)
+          : refuse("unknownForm", "a prompt is neither a text nor a list of turns");
+  return then(asked, (before) =>
+    then(readAnswer(record.chosen), (chosen) =>
+      then(readAnswer(record.rejected), (rejected) => {
+        if (JSON.stringify(chosen.before) !== JSON.stringify(rejected.before)) {
+          return refuse("wrongRoles", "the two answers are to different prompts");
+        }
+        if (chosen.answer.trim() === "" || rejected.answer.trim() === "") return refuse("emptyAnswer", "an answer");
+        if (chosen.answer === rejected.answer) return refuse("equalAnswers", "both answers");
+        return then(checkOrder([...before, ...chosen.before], "user"), (all) => ({
+          value: { prompt: all, chosen: chosen.answer, rejected: rejected.answer },
+        }));
+      }),
+    ),
+  );
+}

@@ -1,0 +1,22 @@
+/** Tasks as the records that alignment reads: conversations, preference pairs, and prompts with a verified answer. */
+import { Draws } from "./random.ts";
+import type { Task } from "./task.ts";
+
+const named = ({ id, family, language }: Task) => ({ id, family, language });
+
+/** For `rookery sft`, and for evaluation: the messages form. */
+export function taskConversation(task: Task) {
+  return {
+    messages: [
+      { role: "user", content: task.question },
+      { role: "assistant", content: task.answer },
+    ],
+    ...named(task),
+  };
+}
+
+/** For `rookery reward` and `rookery dpo`: the right answer against one of the plausible wrong ones. */
+export function taskPreference(task: Task, seed: number) {
+  const rejected = new Draws(seed, "wrong answer", task.id).pick(task.wrong);
+  return { prompt: [{ role: "user", content: task.question }], chosen: task.answer, rejected, ...named(task) };
+}
