@@ -46,6 +46,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/serve.ts"),
   },
   {
+    name: "export",
+    summary: "write a model in the layout or the file that another engine reads",
+    load: () => import("./commands/export.ts"),
+  },
+  {
     name: "data inspect",
     summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
     load: () => import("./commands/data-inspect.ts"),

@@ -99,16 +99,17 @@ function parseIndex(value: unknown, indexPath: string): Map<string, string> {
   return fileOf;
 }
 
+/** Files of a model: which tensors go into which, and the index that lists them where there are several. */
+export type ShardPlan = {
+  files: ReadonlyMap<string, readonly TensorToWrite[]>;
+  index: { fileName: string; text: string } | null;
+};
+
 /**
- * Writes tensors as `stem.safetensors`, or, when they take more than `maxShardBytes`, as `stem-00001-of-0000N.safetensors`
- * and their index. A tensor is never cut. Returns the files by name. Throws as `writeSafetensors` does.
+ * Shares tensors out to `stem.safetensors`, or, when they take more than `maxShardBytes`, to `stem-00001-of-0000N.safetensors`
+ * and so on. A tensor is never cut.
  */
-export function writeShardedSafetensors(
-  folder: string,
-  stem: string,
-  tensors: Iterable<TensorToWrite>,
-  options: { maxShardBytes: number; metadata?: Readonly<Record<string, string>> },
-): Map<string, WrittenFile> {
+export function planShards(stem: string, tensors: Iterable<TensorToWrite>, maxShardBytes: number): ShardPlan {
   if (!isPlainName(stem))
     throw new RookeryError("INVALID_OPTION", `${quoteForMessage(stem)} is no plain name`, "rename");
   const shards: TensorToWrite[][] = [];
@@ -116,7 +117,7 @@ export function writeShardedSafetensors(
   let totalBytes = 0;
   for (const tensor of inFileOrder(tensors)) {
     const byteLength = tensorBytes(tensor.dtype, tensor.shape) ?? 0;
-    if (filled + byteLength > options.maxShardBytes) {
+    if (filled + byteLength > maxShardBytes) {
       shards.push([]);
       filled = 0;
     }
@@ -124,22 +125,30 @@ export function writeShardedSafetensors(
     filled += byteLength;
     totalBytes += byteLength;
   }
-  const written = new Map<string, WrittenFile>();
-  const write = (fileName: string, shard: TensorToWrite[]): void => {
-    written.set(fileName, writeSafetensors(path.join(folder, fileName), shard, options.metadata));
-  };
-  if (shards.length <= 1) {
-    write(`${stem}.safetensors`, shards[0] ?? []);
-    return written;
-  }
+  if (shards.length <= 1) return { files: new Map([[`${stem}.safetensors`, shards[0] ?? []]]), index: null };
   const numbered = (index: number): string => String(index).padStart(5, "0");
+  const files = new Map<string, TensorToWrite[]>();
   const fileOf: [string, string][] = [];
   shards.forEach((shard, index) => {
     const fileName = `${stem}-${numbered(index + 1)}-of-${numbered(shards.length)}.safetensors`;
-    write(fileName, shard);
+    files.set(fileName, shard);
     for (const { name } of shard) fileOf.push([name, fileName]);
   });
   const index = { metadata: { total_size: totalBytes }, weight_map: Object.fromEntries(fileOf) };
-  writeFileAtomic(path.join(folder, `${stem}${indexSuffix}`), `${JSON.stringify(index, null, 2)}\n`);
+  return { files, index: { fileName: `${stem}${indexSuffix}`, text: `${JSON.stringify(index, null, 2)}\n` } };
+}
+
+/** Writes what `planShards` plans. Returns the files by name. Throws as `writeSafetensors` does. */
+export function writeShardedSafetensors(
+  folder: string,
+  stem: string,
+  tensors: Iterable<TensorToWrite>,
+  options: { maxShardBytes: number; metadata?: Readonly<Record<string, string>> },
+): Map<string, WrittenFile> {
+  const { files, index } = planShards(stem, tensors, options.maxShardBytes);
+  const written = new Map<string, WrittenFile>();
+  for (const [fileName, shard] of files)
+    written.set(fileName, writeSafetensors(path.join(folder, fileName), shard, options.metadata));
+  if (index !== null) writeFileAtomic(path.join(folder, index.fileName), index.text);
   return written;
 }

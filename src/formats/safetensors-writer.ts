@@ -59,6 +59,15 @@ export function writeSafetensors(
   return { byteLength, sha256: hash.digest("hex") };
 }
 
+/** Bytes that `writeSafetensors` makes of these. Throws INVALID_OPTION for what it cannot write. */
+export function safetensorsBytes(
+  tensors: Iterable<TensorToWrite>,
+  metadata: Readonly<Record<string, string>> = {},
+): number {
+  const { bytes, entries } = buildHeader(inFileOrder(tensors), metadata);
+  return entries.reduce((sum, { byteLength }) => sum + byteLength, bytes.byteLength);
+}
+
 function wrongLength(tensor: TensorToWrite, expected: number, count: number): RookeryError {
   return new RookeryError(
     "INVALID_OPTION",

@@ -18,7 +18,7 @@ import {
 // A model directory is a Hugging Face model directory: config.json, generation_config.json, README.md (the model card),
 // the tokenizer's files, and model.safetensors or its shards and their index.
 
-const defaultMaxShardBytes = 5_000_000_000;
+export const defaultMaxShardBytes = 5_000_000_000;
 
 export type ModelDirectoryContents = {
   config: ModelConfig;
@@ -52,11 +52,7 @@ export function writeModelDirectory(folder: string, contents: ModelDirectoryCont
   // Passing over a bias is right for a file that someone else wrote, but not for ours.
   const extra = tensors.find(({ name }) => !expected.has(name));
   if (extra !== undefined) throw new TypeError(`the model for ${folder} must not have the tensor ${extra.name}`);
-  const configKeys = {
-    ...toLayoutConfig(config, layout),
-    ...tokenIdKeys(contents.generation),
-    torch_dtype: torchDtype(byName),
-  };
+  const configKeys = configKeysOf(config, layout, contents.generation, byName);
   makeFolder(path.dirname(folder));
   commitDirectory(
     folder,
@@ -78,8 +74,18 @@ export function writeModelDirectory(folder: string, contents: ModelDirectoryCont
   return layout;
 }
 
+/** The keys of config.json. Throws UNSUPPORTED_MODEL when the layout cannot say the model. */
+export function configKeysOf(
+  config: ModelConfig,
+  layout: Layout,
+  generation: GenerationSettings,
+  tensors: ReadonlyMap<string, Pick<TensorToWrite, "dtype">>,
+): Record<string, unknown> {
+  return { ...toLayoutConfig(config, layout), ...tokenIdKeys(generation), torch_dtype: torchDtype(tensors) };
+}
+
 /** The type that most weights have is the one of the embedding table; norms and router may be wider. */
-function torchDtype(tensors: ReadonlyMap<string, TensorToWrite>): string {
+function torchDtype(tensors: ReadonlyMap<string, Pick<TensorToWrite, "dtype">>): string {
   const names: Record<string, string> = { F32: "float32", BF16: "bfloat16", F16: "float16" };
   return names[tensors.get("model.embed_tokens.weight")?.dtype ?? "F32"] ?? "float32";
 }
