@@ -49,15 +49,22 @@ export const controlText = {
 
 export type ControlName = keyof typeof controlText;
 
+function specialTokensWith(numExtras: number): readonly string[] {
+  return [
+    controlText.endOfText,
+    controlText.startOfText,
+    controlText.bos,
+    controlText.eos,
+    controlText.pad,
+    ...Array.from({ length: numExtras }, (_, index) => `<|extra_${index}|>`),
+  ];
+}
+
 /** Special tokens of our own tokenizers, in id order; they follow the BPE vocabulary, as in the official layout. */
-export const specialTokens: readonly string[] = [
-  controlText.endOfText,
-  controlText.startOfText,
-  controlText.bos,
-  controlText.eos,
-  controlText.pad,
-  ...Array.from({ length: numExtraTokens }, (_, index) => `<|extra_${index}|>`),
-];
+export const specialTokens = specialTokensWith(numExtraTokens);
+
+/** Special tokens of Hunyuan-Large's vocabulary: ids 127957 to 128165. */
+export const officialSpecialTokens = specialTokensWith(204);
 
 /** Smallest vocabulary that holds every byte and every special token. */
 export const minVocabularySize = 256 + specialTokens.length;

@@ -23,14 +23,17 @@ export const tokenizerJsonLimitBytes = 128 * 1024 * 1024;
 // Ids size the tables of bytes: without a bound a file of one line could ask for gigabytes.
 const maxTokenId = 1_048_575;
 
-/** `tokenizer.json` of a vocabulary of ours: the special tokens take the ids after it. */
-export function makeTokenizerJson(vocabulary: BpeVocabulary): TokenizerJson {
+/** `tokenizer.json` of a vocabulary: the special tokens take the ids after it. */
+export function makeTokenizerJson(
+  vocabulary: BpeVocabulary,
+  specials: readonly string[] = specialTokens,
+): TokenizerJson {
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
   return {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, index) => ({
+    added_tokens: specials.map((content, index) => ({
       id: vocabulary.tokens.length + index,
       content,
       ...flags,

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import { makeFolder, readJsonFile, writeFileAtomic } from "../base/files.ts";
@@ -7,6 +8,7 @@ import { EncodingEngine } from "./encoding-engine.ts";
 import { joinIds } from "./ids.ts";
 import { type ControlName, controlText } from "./pattern.ts";
 import { StreamDecoder } from "./stream-decoder.ts";
+import { readTiktokenFile } from "./tiktoken-file.ts";
 import type { TokenTable } from "./token-table.ts";
 import { makeTokenizerConfig, type TokenizerConfig } from "./tokenizer-config.ts";
 import {
@@ -65,13 +67,17 @@ export class Tokenizer {
   }
 
   /**
-   * Reads `tokenizer.json`, and `tokenizer_config.json` where there is one, from a model directory.
-   * Throws `FILE_UNREADABLE`, `FILE_DAMAGED`, or `UNKNOWN_FORMAT` for a tokenizer that is no byte-level BPE.
+   * Reads `tokenizer.json`, or where there is none the official `hy.tiktoken`, and `tokenizer_config.json` where there is
+   * one, from a model directory. Throws `FILE_UNREADABLE`, `FILE_DAMAGED`, or `UNKNOWN_FORMAT` for a tokenizer that is no byte-level BPE.
    */
   static async load(directory: string): Promise<Tokenizer> {
     const file = path.join(directory, "tokenizer.json");
-    const json = readJsonFile(file, tokenizerJsonLimitBytes);
     const config = readConfig(path.join(directory, "tokenizer_config.json"));
+    const official = path.join(directory, "hy.tiktoken");
+    if (!existsSync(file) && existsSync(official)) {
+      return Tokenizer.fromJson(readTiktokenFile(official), officialConfig(config), official);
+    }
+    const json = readJsonFile(file, tokenizerJsonLimitBytes);
     return Tokenizer.fromJson(json, config, file);
   }
 
@@ -213,4 +219,12 @@ function readConfig(file: string): TokenizerConfig {
     throw new RookeryError("FILE_DAMAGED", `${file}: is not a JSON object`, "take another copy of the file");
   }
   return config;
+}
+
+/** What stands beside `hy.tiktoken` names Python code; the template and the longest text are kept, the rest is ours. */
+function officialConfig({ chat_template: template, model_max_length: maxLength }: TokenizerConfig): TokenizerConfig {
+  return {
+    ...makeTokenizerConfig(typeof maxLength === "number" ? { modelMaxLength: maxLength } : {}),
+    ...(typeof template === "string" ? { chat_template: template } : {}),
+  };
 }
