@@ -14,20 +14,20 @@ const root = path.join(import.meta.dirname, "..", "..");
 const peersFolder = path.join(root, "bench", "peers");
 
 /**
- * @param peer "pytorch", "jax-js", "none", or the path of a script that speaks the protocol (.js, .mjs, .ts, or executable).
+ * @param peer "pytorch", "jax-js", "llama", "none", or the path of a script that speaks the protocol (.js, .mjs, .ts, or executable).
  * @param python the Python that has PyTorch; by default bench/peers/pytorch/.venv
  * @throws RookeryError INVALID_OPTION for a path that leads nowhere.
  */
 export function findPeer(peer: string, python: string | undefined): FoundPeer {
   if (peer === "none") return { missing: "no peer was asked for" };
-  if (peer !== "pytorch" && peer !== "jax-js") return { program: scriptPeer(peer) };
+  if (peer !== "pytorch" && peer !== "jax-js" && peer !== "llama") return { program: scriptPeer(peer) };
   const folder = path.join(peersFolder, peer);
   if (!existsSync(folder)) {
     return { missing: "the published package has no bench/peers: clone the repository to measure against them" };
   }
   const readme = `bench/peers/${peer}/README.md says how to install it`;
-  if (peer === "jax-js") {
-    if (!existsSync(path.join(folder, "node_modules"))) return { missing: `jax-js is not installed: ${readme}` };
+  if (peer !== "pytorch") {
+    if (!existsSync(path.join(folder, "node_modules"))) return { missing: `${peer} is not installed: ${readme}` };
     return { program: { name: peer, command: process.execPath, words: [path.join(folder, "server.mjs")] } };
   }
   const command = python ?? path.join(folder, ".venv", "bin", "python");
@@ -44,7 +44,7 @@ export function findPeer(peer: string, python: string | undefined): FoundPeer {
 
 function scriptPeer(file: string): PeerProgram {
   if (!existsSync(file)) {
-    const hint = "give pytorch, jax-js, none, or the path of a program that speaks bench/peers/README.md";
+    const hint = "give pytorch, jax-js, llama, none, or the path of a program that speaks bench/peers/README.md";
     throw new RookeryError("INVALID_OPTION", `--peer ${file} is not there`, hint);
   }
   const name = path.basename(file, path.extname(file));

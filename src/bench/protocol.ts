@@ -54,7 +54,27 @@ export type TrainWork = {
   variant?: { experts: string; compile: boolean };
 };
 
-export type Work = GemmWork | AttentionWork | TrainWork;
+/**
+ * Text from a model. One stream: a prompt of `promptTokens` is read, then `answerTokens` more tokens are written: parts "prefill" and
+ * "decode". Many: `streams` texts, each behind a short prompt, write `answerTokens` more tokens each: part "streams".
+ */
+export type GenerateWork = {
+  kind: "generate";
+  loads: readonly GenerateLoad[];
+  computeType: BenchComputeType;
+  /** The model as each side reads it. */
+  directory: string;
+  gguf: string;
+  vocabulary: number;
+  promptTokens: number;
+  answerTokens: number;
+  streams: number;
+};
+
+export const generateLoads = ["one", "many"] as const;
+export type GenerateLoad = (typeof generateLoads)[number];
+
+export type Work = GemmWork | AttentionWork | TrainWork | GenerateWork;
 
 const seconds = z.number().nonnegative();
 

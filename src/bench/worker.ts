@@ -9,13 +9,15 @@ import { peakProcessBytes } from "../train/memory.ts";
 import type { Method, Questions, Reply, Request, Response, Work } from "./protocol.ts";
 import { AttentionWorkload } from "./work/attention.ts";
 import { GemmWorkload } from "./work/gemm.ts";
+import { GenerateWorkload } from "./work/generate.ts";
 import { predictedMemory, TrainWorkload } from "./work/train.ts";
 import { measure, secondsOf, type Workload } from "./work/workload.ts";
 
 /** Large enough to leave every cache, small enough for a small machine. */
 const bandwidthMebibytes = Math.min(1024, Math.floor(totalmem() / 2 ** 24));
 
-function workloadOf(work: Work, threads: number): Workload {
+async function workloadOf(work: Work, threads: number): Promise<Workload> {
+  if (work.kind === "generate") return await GenerateWorkload.open(work, threads);
   if (work.kind === "gemm") return new GemmWorkload(work, threads);
   if (work.kind === "attention") return new AttentionWorkload(work, threads);
   return new TrainWorkload(work, threads);
@@ -25,14 +27,14 @@ class BenchWorker {
   #threads = 1;
   #workload: Workload | undefined;
 
-  readonly #answers: { [Name in Method]: (question: Questions[Name]) => Reply<Name> } = {
+  readonly #answers: { [Name in Method]: (question: Questions[Name]) => Reply<Name> | Promise<Reply<Name>> } = {
     hello: ({ threads }) => {
       this.#threads = threads;
       return { name: "rookery", version: rookeryVersion, level: loadKernels().level };
     },
-    prepare: ({ work }) => {
+    prepare: async ({ work }) => {
       this.#workload?.[Symbol.dispose]();
-      this.#workload = workloadOf(work, this.#threads);
+      this.#workload = await workloadOf(work, this.#threads);
       this.#workload.time(1);
       const { parameters } = this.#workload;
       return parameters === undefined ? {} : { parameters };
@@ -41,13 +43,15 @@ class BenchWorker {
     memory: () => ({ peakBytes: peakProcessBytes() }),
     predict: ({ work }) => ({ totalBytes: predictedMemory(work, this.#threads).totalBytes }),
     check: () => this.#prepared.check?.() ?? { largestError: 0, allowedError: 0 },
-    bits: ({ work, repetitions }) => ({
-      digests: [1, this.#threads, this.#threads].map((threads) => {
-        using workload = workloadOf(work, threads);
+    bits: async ({ work, repetitions }) => {
+      const digests: string[] = [];
+      for (const threads of [1, this.#threads, this.#threads]) {
+        using workload = await workloadOf(work, threads);
         workload.time(repetitions);
-        return workload.digest();
-      }),
-    }),
+        digests.push(workload.digest());
+      }
+      return { digests };
+    },
     profile: ({ repetitions }) => this.#profile(repetitions),
     peaks: ({ computeType, withBandwidth }) => {
       using pool = new ThreadPool(this.#threads);
@@ -57,10 +61,10 @@ class BenchWorker {
     },
   };
 
-  answer(request: Request): Response {
+  async answer(request: Request): Promise<Response> {
     try {
       const method = this.#answers[request.method] as (question: unknown) => unknown;
-      return { id: request.id, result: method(request) };
+      return { id: request.id, result: await method(request) };
     } catch (error) {
       return { id: request.id, error: (error as Error).message };
     }
@@ -93,6 +97,6 @@ if (process.send) {
   const worker = new BenchWorker();
   process.on("message", (message: Request | "end") => {
     if (message === "end") process.disconnect();
-    else process.send?.(worker.answer(message));
+    else void worker.answer(message).then((response) => process.send?.(response));
   });
 }

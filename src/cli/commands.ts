@@ -96,6 +96,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/bench-serve.ts"),
   },
   {
+    name: "bench llama",
+    summary: "prompts read and texts written, by one stream and by many, against llama.cpp on the same weights",
+    load: () => import("./commands/bench-llama.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { liveMemory } from "../../kernels/bindings/memory.ts";
 import { gemmWork } from "../gemm-shapes.ts";
-import type { AttentionWork, TrainWork, Work } from "../protocol.ts";
+import type { AttentionWork, GenerateWork, TrainWork, Work } from "../protocol.ts";
 import { AttentionWorkload } from "./attention.ts";
 import { checkAttention } from "./attention-check.ts";
 import { GemmWorkload } from "./gemm.ts";
@@ -21,12 +21,12 @@ const training: TrainWork = {
   ...{ batch: 2, sequenceLength: 16, seed: 1, recomputation: "none" },
 };
 
-function workloadOf(work: Work, threads: number) {
+function workloadOf(work: Exclude<Work, GenerateWork>, threads: number) {
   if (work.kind === "gemm") return new GemmWorkload(work, threads);
   return work.kind === "train" ? new TrainWorkload(work, threads) : new AttentionWorkload(work, threads);
 }
 
-const works: Work[] = [
+const works: Exclude<Work, GenerateWork>[] = [
   gemmWork("33x65x70", "bf16"),
   gemmWork("40x24x31/4", "f32"),
   gemmWork("gradient:41x24x31/3", "bf16"),
