@@ -5,10 +5,14 @@
 import { createInterface } from "node:readline";
 import type { Request, TrainWork } from "../src/bench/protocol.ts";
 
+const seconds = Object.fromEntries(
+  ["step", "product", "forward", "backward", "prefill", "decode", "streams"].map((part) => [part, 1]),
+);
+
 function answer(request: Request): object {
   if (request.method === "hello") return { name: "fake", version: "1.0" };
   if (request.method === "memory") return { peakBytes: 2 ** 40 };
-  if (request.method === "round") return { seconds: { step: 1, product: 1, forward: 1, backward: 1 } };
+  if (request.method === "round") return { seconds };
   if (request.method !== "prepare") throw new Error(`no ${request.method} here`);
   const { variant } = request.work as TrainWork;
   if (variant?.experts === "bmm") throw new Error("no bmm here");

@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { LlamaRow } from "../../src/bench/llama.ts";
 import { supportedLevels } from "../../src/kernels/levels.ts";
+import { writeTinyModel } from "../tiny-model.ts";
 import { wellFormedElements } from "../well-formed.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "rookery-bench-"));
@@ -188,6 +190,30 @@ test("bench growth measures each point, skips what does not fit, and writes its 
   const text = readFileSync(page, "utf8");
   assert.match(text, /^# Speed\n\nwords\n[\s\S]*## How cost grows[\s\S]*page\/growth-experts\.svg/);
   assert.ok(wellFormedElements(readFileSync(join(folder, "page", "growth-experts.svg"), "utf8")).includes("polyline"));
+});
+
+test("bench llama has prefill, decode and streams, and wants the same bits on both sides", async () => {
+  const model = await writeTinyModel(folder, { claShareFactor: 1, topK: 2, vocabularySize: 290 });
+  const short = ["--prompt-tokens", "20", "--answer-tokens", "4", "--streams", "3", "--rounds", "2", "--threads", "2"];
+  const words = ["bench", "llama", model, ...short];
+  const { code, stdout, stderr } = await rookery(...words, "--type", "f32", "--peer", fakePeer);
+  assert.equal(code, 0, stderr);
+  const result = lastLine(stdout);
+  assert.deepEqual([result.format, result.bench, result.type], ["rookery-bench/1", "llama", "f32"]);
+  assert.deepEqual(
+    result.rows.map(({ part, tokens, tokensPerSecond: { peer } }: LlamaRow) => [part, tokens, peer?.median]),
+    [
+      ["prefill", 20, 20],
+      ["decode", 4, 4],
+      ["streams", 12, 12],
+    ],
+  );
+  for (const row of result.rows) assertSpread(row.ratioToPeer);
+  assertSpread(result.decodeShareOfBandwidth);
+  assert.deepEqual(result.peer, { name: "fake-peer", version: "1.0" });
+  const uneven = await rookery(...words, "--type", "q8_0", "--peer", fakePeer);
+  assert.equal(uneven.code, 2);
+  assert.match(uneven.stderr, /^rookery: --type q8_0 needs --quantized; rookery quantize MODEL/);
 });
 
 test("a shape that cannot be built is one line", async () => {

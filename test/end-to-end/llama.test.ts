@@ -8,6 +8,7 @@ import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } fr
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
+import { benchLlama, benchLlamaSchema } from "../../src/bench/llama.ts";
 import { LocalEngine } from "../../src/engine/local-engine.ts";
 import type { TokenLogprobs } from "../../src/engine/request.ts";
 import { exportGguf, type GgufType } from "../../src/interop/gguf/export.ts";
@@ -176,6 +177,31 @@ describe("llama.cpp on an exported model", { skip }, () => {
     for (const [index, text] of texts.entries()) {
       assert.deepEqual(encodings[index], [...(await tokenizer.encodeText(text))], JSON.stringify(text));
     }
+  });
+
+  it("is measured beside us", async () => {
+    const { directory } = await madeModel("measured", { ...small, intermediateSize: 64 }, "bf16");
+    const result = await benchLlama(
+      benchLlamaSchema.parse({
+        model: directory,
+        promptTokens: 40,
+        answerTokens: 4,
+        streams: 2,
+        rounds: 1,
+        threads: 1,
+      }),
+      { environment: process.env },
+    );
+    assert.deepEqual(
+      result.rows.map(({ part, tokens }) => [part, tokens]),
+      [
+        ["prefill", 40],
+        ["decode", 4],
+        ["streams", 8],
+      ],
+    );
+    for (const { ratioToPeer } of result.rows) assert.ok(ratioToPeer !== null && ratioToPeer.median > 0);
+    assert.ok((result.peakMemoryBytes.peer ?? 0) > 2 ** 20);
   });
 
   for (const [type, allowed] of [
