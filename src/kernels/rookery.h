@@ -30,6 +30,30 @@ ROOKERY_API size_t rookery_pool_bytes(void);
 ROOKERY_API int32_t rookery_pool_create(uintptr_t memory, int32_t threads);
 ROOKERY_API int32_t rookery_pool_destroy(uintptr_t pool);
 
+/* ---- quant_pack.c, quant.c ---- */
+/* How the codes of a weight of 8 or 4 bits are read: FP8 is E4M3, INT8 from -128 to 127, INT4 from -8 to 7. */
+enum { ROOKERY_QUANT_FP8 = 0, ROOKERY_QUANT_INT8 = 1, ROOKERY_QUANT_INT4 = 2 };
+/*
+ * A weight [groups, out, in] of codes, each to be multiplied by a scale: one for every row of it (segment = in), or, for INT4, for every
+ * `segment` of a row: a divisor of `in` that is a multiple of 32. INT4 needs `in` to be a multiple of 8.
+ * rookery_quant_pack takes rows [first_row, first_row + rows) of matrix `group` as files have them: FP8 a byte each, INT8 a byte each with 128
+ * added, INT4 two a byte with 8 added, the first in the low half; no FP8 code is a NaN. scales: f32 [rows, in / segment]. What is not packed
+ * must be zero.
+ */
+ROOKERY_API size_t rookery_quant_bytes(int32_t format, size_t groups, size_t out, size_t in, size_t segment);
+ROOKERY_API int32_t rookery_quant_pack(uintptr_t pool, int32_t format, uintptr_t codes, uintptr_t scales, uintptr_t packed, size_t groups,
+                                       size_t out, size_t in, size_t segment, size_t group, size_t first_row, size_t rows);
+/*
+ * As rookery_matmul, with such a weight: its codes are widened on the way, a few panels at a time. rounds 1: the rows of `a` are rounded to FP8
+ * first, by a scale of their own (largest magnitude / 448), or by activation_scales, f32 [groups], if not 0. bf16 on AMX multiplies codes, whose
+ * sums are then scaled; elsewhere weights and rounded activations are f32.
+ */
+ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dtype, size_t rows, size_t inner, size_t columns, size_t groups,
+                                                      size_t segment, int32_t rounds, int32_t threads);
+ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
+                                         uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups,
+                                         size_t segment, int32_t rounds, uintptr_t activation_scales, uintptr_t offsets, uintptr_t scratch);
+
 /* ---- pack.c, gemm.c, weight_gradient.c ---- */
 /*
  * Packs a weight W [groups, out, in] (f32) into panels for one direction: transpose 0 for y = x W^T (sums over in), 1 for

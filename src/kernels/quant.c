@@ -1,0 +1,204 @@
+/*
+ * Rows times weights of 8 or 4 bits, group by group. Weights go from their codes to bf16 tiles (quant_amx.c) or to f32 strips a few panels at
+ * a time, where they are multiplied at once: nothing larger than a task's panels is ever made of them. Every element of the result sums in one
+ * order, whatever the number of rows, so a row's bits do not depend on the rows beside it.
+ */
+#include "quant.h"
+#include "gemm.h"
+#include "threads.h"
+
+#define TASK_BYTES (1024 * 1024) /* widened weights of a task, which stay in the second cache while rows go by */
+#define ROWS_PER_TASK 32
+#define FP8_LARGEST 448.0f
+#define SMALLEST_ROW_SCALE (1.0f / (FP8_LARGEST * 512.0f)) /* as vLLM has it: rows of zeros get this one */
+
+/* ---- activations: rounded to FP8 where the scheme says so, and laid as tiles where there are tiles ---- */
+typedef struct {
+  const quant_job *job;
+  int rounds;
+  const float *scales; /* f32 [groups], or 0: one a row, from its largest magnitude */
+  bf16 *tiles;
+  float *floats, *row_scales;
+  size_t blocks;
+} row_job;
+
+static float row_scale(const row_job *rows, size_t row, size_t group) {
+  const quant_job *job = rows->job;
+  if (rows->scales) return rows->scales[group];
+  size_t inner = job->weight.inner, at = row * inner;
+  f32_lanes most = splat(0);
+  for (size_t k = 0; k < inner; k += LANES) {
+    u32_lanes bits = (u32_lanes)load_some(job->a, at + k, inner - k, job->dtype == ROOKERY_BF16) & 0x7fffffffu;
+    most = vector_max((f32_lanes)bits, most);
+  }
+  float scale = vector_largest(most) / FP8_LARGEST;
+  return scale > SMALLEST_ROW_SCALE ? scale : SMALLEST_ROW_SCALE;
+}
+
+/* Row r of a block of `count` rows. */
+static void prepare_row(const row_job *rows, size_t group, size_t row, size_t r, size_t count, bf16 *tiles) {
+  const quant_job *job = rows->job;
+  size_t inner = job->weight.inner, at = row * inner;
+  int is_bf16 = job->dtype == ROOKERY_BF16;
+  float scale = rows->rounds ? row_scale(rows, row, group) : 1;
+  if (rows->rounds && tiles) rows->row_scales[row] = scale;
+  for (size_t k = 0; k < inner; k += LANES) {
+    f32_lanes v = load_some(job->a, at + k, inner - k, is_bf16);
+    if (rows->rounds) v = widen_fp8(narrow_fp8(v / splat(scale)));
+    if (tiles) store_bf16(tiles + k / STEP * count * STEP + r * STEP + k % STEP, v);
+    else store_some(rows->floats, at + k, inner - k, v * splat(scale), 0);
+  }
+  /* what is left of the last step */
+  if (tiles) for (size_t k = round_up(inner, LANES); k < round_up(inner, STEP); k += LANES) store_bf16(tiles + k / STEP * count * STEP + r * STEP + k % STEP, splat(0));
+}
+
+static void prepare_rows(void *context, int32_t task, int32_t thread) {
+  (void)thread;
+  const row_job *rows = context;
+  const quant_job *job = rows->job;
+  size_t block = (size_t)task;
+  for (size_t g = 0; g < job->weight.groups; g++) {
+    size_t begin = (size_t)job->offsets[g], count = (size_t)job->offsets[g + 1] - begin, blocks = ceil_div(count, ROWS_PER_TASK);
+    if (block >= blocks) { block -= blocks; continue; }
+    size_t first = begin + block * ROWS_PER_TASK, n = smaller(count - block * ROWS_PER_TASK, ROWS_PER_TASK);
+    bf16 *tiles = rows->tiles ? rows->tiles + first * round_up(job->weight.inner, STEP) : 0;
+    for (size_t r = 0; r < n; r++) prepare_row(rows, g, first + r, r, n, tiles);
+    return;
+  }
+}
+
+/* ---- weights as f32 strips, true to scale ---- */
+
+/* The codes of LANES columns at one place of a step, as numbers. `format` is a constant where this is inlined. */
+INLINE f32_lanes widen_codes(int32_t format, const uint8_t *step, size_t k, size_t column) {
+  size_t half = column / HALF, c = column % HALF, pair = k / 2;
+  if (format == ROOKERY_QUANT_INT8) {
+    typedef int8_t i8_lanes __attribute__((vector_size(LANES)));
+    i8_lanes v;
+    memcpy(&v, step + (half * STEP + k) * HALF + c, sizeof v);
+    return __builtin_convertvector(__builtin_convertvector(v, i32_lanes), f32_lanes);
+  }
+  u32_lanes words;
+  if (format == ROOKERY_QUANT_INT4) {
+    memcpy(&words, step + (half * 4 + pair / 4) * 64 + c * 4, sizeof words);
+    i32_lanes code = (i32_lanes)(words >> (uint32_t)(16 * (k % 2) + 4 * (pair % 4)) & 15u);
+    return __builtin_convertvector(code - INT4_ZERO, f32_lanes);
+  }
+  memcpy(&words, step + (half * 8 + pair / 2) * 64 + c * 4, sizeof words);
+  return widen_fp8(__builtin_convertvector(words >> (uint32_t)(16 * (k % 2) + 8 * (pair % 2)) & 0xffu, u8_lanes));
+}
+
+INLINE void widen_strips(int32_t format, const quant_weight *w, const uint8_t *codes, const float *scales, float *to) {
+  for (size_t first = 0; first < PANEL; first += STRIP, to += w->inner * STRIP) {
+    for (size_t k = 0; k < w->inner; k++) {
+      const uint8_t *step = codes + k / STEP * step_bytes(format);
+      const float *scale = scales + k / w->segment * PANEL + first;
+      for (size_t c = 0; c < STRIP; c += LANES) store_f32(to + k * STRIP + c, widen_codes(format, step, k % STEP, first + c) * load_f32(scale + c));
+    }
+  }
+}
+
+static void widen_panel(const quant_weight *w, size_t group, size_t panel, float *to) {
+  const uint8_t *codes = quant_panel(w, group, panel);
+  const float *scales = quant_panel_scales(w, group, panel);
+  switch (w->format) {
+    case ROOKERY_QUANT_FP8: widen_strips(ROOKERY_QUANT_FP8, w, codes, scales, to); break;
+    case ROOKERY_QUANT_INT8: widen_strips(ROOKERY_QUANT_INT8, w, codes, scales, to); break;
+    default: widen_strips(ROOKERY_QUANT_INT4, w, codes, scales, to); break;
+  }
+}
+
+static void vector_panels(const quant_job *job, size_t group, size_t first, size_t last, char *scratch) {
+  size_t bytes = panel_bytes(ROOKERY_F32, job->weight.inner), begin = (size_t)job->offsets[group];
+  for (size_t p = first; p < last; p++) widen_panel(&job->weight, group, p, (float *)(scratch + (p - first) * bytes));
+  matmul_job product = {.dtype = job->dtype, .a = job->a, .target = job->target, .inner = job->weight.inner};
+  matmul_units units = {scratch - first * bytes, bytes, 0, first, last, 0, job->weight.inner};
+  matmul_vector_block(&product, begin, (size_t)job->offsets[group + 1] - begin, units);
+}
+
+/* ---- the product ---- */
+static void multiply_panels(void *context, int32_t task, int32_t thread) {
+  const quant_job *job = context;
+  size_t group = (size_t)task % job->weight.groups, first = (size_t)task / job->weight.groups * job->panels_per_task;
+  size_t last = smaller(first + job->panels_per_task, quant_panels(&job->weight));
+  if (job->offsets[group] == job->offsets[group + 1]) return;
+  char *scratch = job->scratch + (size_t)thread * job->thread_bytes;
+#ifdef ROOKERY_AMX
+  if (job->tiles) { quant_tile_panels(job, group, first, last, (bf16 *)scratch); return; }
+#endif
+  vector_panels(job, group, first, last, scratch);
+}
+
+/* Bytes of the rows as they are prepared: tiles; f32 where they are rounded and there are none; nothing else. */
+static size_t prepared_bytes(const quant_job *job, size_t rows, int rounds) {
+  size_t inner = job->weight.inner;
+  if (uses_tiles(job->dtype)) return round_up(rows * round_up(inner, STEP) * sizeof(bf16), 64);
+  return rounds ? round_up(rows * inner * sizeof(float), 64) : 0;
+}
+
+static void share_panels(quant_job *job, size_t threads) {
+  size_t panels = quant_panels(&job->weight), inner = round_up(job->weight.inner, STEP);
+  size_t bytes = uses_tiles(job->dtype) ? inner * PANEL * sizeof(bf16) : panel_bytes(ROOKERY_F32, job->weight.inner);
+  size_t most = smaller(larger(TASK_BYTES / bytes, 1), MOST_TASK_PANELS);
+  /* enough tasks that no thread waits long for another's last; groups are tasks of their own, but may have no rows */
+  job->panels_per_task = smaller(most, ceil_div(panels, 4 * threads));
+  job->thread_bytes = job->panels_per_task * bytes;
+}
+
+ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dtype, size_t rows, size_t inner, size_t columns, size_t groups,
+                                                      size_t segment, int32_t rounds, int32_t threads) {
+  quant_job job = {.weight = {format, groups, columns, inner, segment, 0, 0}, .dtype = dtype};
+  if (!is_quant_weight(&job.weight) || !is_dtype(dtype) || threads < 1 || !is_array(rows, round_up(inner, STEP), 1)) return 0;
+  share_panels(&job, (size_t)threads);
+  if (!is_array((size_t)threads, job.thread_bytes, 1)) return 0;
+  return prepared_bytes(&job, rows, rounds != 0) + round_up(rows * sizeof(float), 64) + (size_t)threads * job.thread_bytes;
+}
+
+static int32_t check_quant_matmul(quant_job *job, size_t rows, uintptr_t offsets, uintptr_t scratch) {
+  const quant_weight *w = &job->weight;
+  const sums_target *target = &job->target;
+  if (!is_quant_weight(w) || !is_aligned((uintptr_t)w->codes) || !is_aligned(scratch) || !job->a || !target->c || rows > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!is_dtype(job->dtype) || !is_dtype(target->dtype) || (w->groups > 1 && !offsets)) return ROOKERY_BAD_ARGUMENT;
+  if (!is_array(rows, round_up(w->inner, STEP), 1) || !is_array(rows, w->columns, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (target->gated && (w->columns % 2 || target->addend || target->dtype != job->dtype)) return ROOKERY_BAD_ARGUMENT;
+  job->all_rows[1] = (int32_t)rows;
+  job->offsets = offsets ? (const int32_t *)offsets : job->all_rows;
+  return offsets_are_sound(job->offsets, w->groups, rows) ? ROOKERY_OK : ROOKERY_BAD_ARGUMENT;
+}
+
+static int32_t gate(uintptr_t pool, const quant_job *job) {
+  const sums_target *target = &job->target;
+  size_t first = (size_t)job->offsets[0], rows = (size_t)job->offsets[job->weight.groups] - first;
+  if (!target->gated || !rows) return ROOKERY_OK;
+  size_t row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float));
+  return rookery_swiglu_forward(pool, target->dtype, (uintptr_t)target->c + first * row_bytes, (uintptr_t)target->gated + first * row_bytes / 2,
+                                rows, target->columns / 2, 0);
+}
+
+ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
+                                         uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups,
+                                         size_t segment, int32_t rounds, uintptr_t activation_scales, uintptr_t offsets, uintptr_t scratch) {
+  quant_job job = {.weight = {format, groups, columns, inner, segment, (const uint8_t *)packed, 0}, .dtype = dtype, .a = (const char *)a,
+                   .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}};
+  if (check_quant_matmul(&job, rows, offsets, scratch)) return ROOKERY_BAD_ARGUMENT;
+  job.weight.scales = (const float *)(packed + quant_code_bytes(&job.weight));
+  size_t threads = (size_t)rookery_pool_threads(pool), blocks = 0, prepared = prepared_bytes(&job, rows, rounds != 0);
+  share_panels(&job, threads);
+  for (size_t g = 0; g < groups; g++) blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROWS_PER_TASK);
+  size_t tasks = groups * ceil_div(quant_panels(&job.weight), job.panels_per_task);
+  if (tasks > INT32_MAX || blocks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
+  if (!blocks) return ROOKERY_OK;
+  int tiles = uses_tiles(dtype);
+  row_job prepare = {&job, rounds != 0, (const float *)activation_scales, tiles ? (bf16 *)scratch : 0, (float *)scratch, (float *)(scratch + prepared), blocks};
+  job.scratch = (char *)scratch + prepared + round_up(rows * sizeof(float), 64);
+  if (tiles || rounds) rookery_parallel(pool, (int32_t)blocks, prepare_rows, &prepare);
+  if (tiles) {
+    job.tiles = prepare.tiles;
+    job.row_scales = rounds ? prepare.row_scales : 0;
+  } else if (rounds) {
+    job.a = (const char *)prepare.floats;
+    job.dtype = ROOKERY_F32;
+  }
+  rookery_parallel(pool, (int32_t)tasks, multiply_panels, &job);
+  return gate(pool, &job);
+}

@@ -1,0 +1,213 @@
+/*
+ * Rows times weights of 8 or 4 bits on AMX tiles. A few rows: each step of a panel is widened to bf16 in the first cache just before its tiles
+ * are loaded, so that a weight's way from memory is its codes alone. Many rows: a task's panels are widened once, and all rows go by them.
+ * What differs between columns alone (scales of 8-bit weights) is applied to sums; scales of segments to the sums of a segment.
+ */
+#ifdef ROOKERY_AMX
+#include "amx.h"
+#include "quant.h"
+
+#define CHUNK_STEPS 8 /* of a pass over panels that are widened: rows of so many steps stay in the first cache */
+#define RING 4        /* steps that are widened and not yet multiplied lie in this many places */
+#define AHEAD 2
+#define FETCH_BYTES 4096 /* codes are asked for so far ahead */
+
+/* FP8 numbers at bits 15 and 10-4 of words, as bf16. Numbers under 2^-6 are rare among weights, and looked up. */
+INLINE __m512i place_exponents(__m512i v) {
+  __mmask32 normal = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x780));
+  __m512i bits = _mm512_add_epi16(v, _mm512_set1_epi16(120 << 7));
+  if (__builtin_expect(normal == 0xffffffffu, 1)) return bits;
+  const __m512i small = _mm512_castsi128_si512(_mm_set_epi16(0x3c60, 0x3c40, 0x3c20, 0x3c00, 0x3bc0, 0x3b80, 0x3b00, 0));
+  __m512i index = _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi16(7));
+  __m512i found = _mm512_or_si512(_mm512_permutexvar_epi16(index, small), _mm512_and_si512(v, _mm512_set1_epi16((short)0x8000)));
+  return _mm512_mask_mov_epi16(found, normal, bits);
+}
+
+/* A step's codes as two B tiles, one after the other. */
+INLINE void widen_step(int32_t format, const uint8_t *codes, bf16 *to) {
+  if (format == ROOKERY_QUANT_INT8) {
+    for (size_t row = 0; row < 32; row++, codes += 32) {
+      __m512 even = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)codes)));
+      __m512 odd = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(codes + 16))));
+      __m512i words = _mm512_mask_mov_epi16(_mm512_srli_epi32((__m512i)even, 16), 0xaaaaaaaau, (__m512i)odd); /* both are exact in bf16 */
+      _mm512_store_si512(to + row * 32, words);
+    }
+  } else if (format == ROOKERY_QUANT_FP8) {
+    const __m512i mask = _mm512_set1_epi16((short)0x87f0);
+    for (size_t row = 0; row < 32; row += 2, codes += 64) {
+      __m512i words = _mm512_loadu_si512(codes);
+      __m512i first = _mm512_and_si512(_mm512_srai_epi16(_mm512_slli_epi16(words, 8), 4), mask);
+      __m512i second = _mm512_and_si512(_mm512_srai_epi16(words, 4), mask);
+      _mm512_store_si512(to + row * 32, place_exponents(first));
+      _mm512_store_si512(to + row * 32 + 32, place_exponents(second));
+    }
+  } else {
+    /* -8 to 7 in bf16, twice: what stands above a nibble moves the index by 16 */
+    const __m512i table = _mm512_broadcast_i64x4(_mm256_setr_epi16((short)0xc100, (short)0xc0e0, (short)0xc0c0, (short)0xc0a0, (short)0xc080, (short)0xc040,
+      (short)0xc000, (short)0xbf80, 0, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0));
+    for (size_t row = 0; row < 32; row += 4, codes += 64) {
+      __m512i words = _mm512_loadu_si512(codes);
+      _mm512_store_si512(to + row * 32, _mm512_permutexvar_epi16(words, table));
+      _mm512_store_si512(to + row * 32 + 32, _mm512_permutexvar_epi16(_mm512_srli_epi16(words, 4), table));
+      _mm512_store_si512(to + row * 32 + 64, _mm512_permutexvar_epi16(_mm512_srli_epi16(words, 8), table));
+      _mm512_store_si512(to + row * 32 + 96, _mm512_permutexvar_epi16(_mm512_srli_epi16(words, 12), table));
+    }
+  }
+}
+
+INLINE void clear_tiles(int lower) {
+  _tile_zero(0);
+  _tile_zero(1);
+  if (lower) { _tile_zero(2); _tile_zero(3); }
+}
+INLINE void load_sums(const float *sums, int lower) {
+  _tile_loadd(0, sums, 128);
+  _tile_loadd(1, sums + 16, 128);
+  if (lower) { _tile_loadd(2, sums + 512, 128); _tile_loadd(3, sums + 528, 128); }
+}
+INLINE void store_sums(float *sums, int lower) {
+  _tile_stored(0, sums, 128);
+  _tile_stored(1, sums + 16, 128);
+  if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
+  settle_stores();
+}
+/* The sums += up to 32 rows of 32 times a step's B tiles. */
+INLINE void multiply_step(const bf16 *a, const bf16 *b, int lower) {
+  _tile_loadd(4, a, 64);
+  _tile_loadd(6, b, 64);
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_loadd(7, b + 512, 64);
+  _tile_dpbf16ps(1, 4, 7);
+  if (lower) {
+    _tile_loadd(5, a + 512, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+/* sums += a segment's, to its scales. */
+INLINE void add_segment(const float *made, const float *scales, size_t rows, float *sums) {
+  f32_lanes low = load_f32(scales), high = load_f32(scales + LANES);
+  for (size_t r = 0; r < rows; r++, made += PANEL, sums += PANEL) {
+    store_f32(sums, vector_fma(load_f32(made), low, load_f32(sums)));
+    store_f32(sums + LANES, vector_fma(load_f32(made + LANES), high, load_f32(sums + LANES)));
+  }
+}
+
+/* Sums of up to 32 rows and a panel, its codes widened on the way. */
+INLINE void stream_panel(int32_t format, int lower, const bf16 *a, size_t rows, const uint8_t *codes, const float *scales, size_t steps,
+                         size_t segment_steps, float *sums) {
+  _Alignas(64) bf16 ring[RING][STEP * PANEL];
+  _Alignas(64) float made[ROW_BLOCK_TILES * PANEL];
+  size_t bytes = step_bytes(format), left = segment_steps;
+  if (format == ROOKERY_QUANT_INT4) memset(sums, 0, rows * PANEL * sizeof(float));
+  clear_tiles(lower);
+  for (size_t s = 0; s < steps + AHEAD; s++) {
+    if (s < steps) {
+      for (size_t line = 0; line < bytes; line += 64) _mm_prefetch((const char *)codes + s * bytes + line + FETCH_BYTES, _MM_HINT_T0);
+      widen_step(format, codes + s * bytes, ring[s % RING]);
+      settle_stores();
+    }
+    if (s < AHEAD) continue;
+    multiply_step(a + (s - AHEAD) * rows * STEP, ring[(s - AHEAD) % RING], lower);
+    if (format != ROOKERY_QUANT_INT4 || --left) continue;
+    store_sums(made, lower);
+    add_segment(made, scales, rows, sums);
+    scales += PANEL;
+    left = segment_steps;
+    clear_tiles(lower);
+  }
+  if (format != ROOKERY_QUANT_INT4) store_sums(sums, lower);
+}
+
+/* The same sums, of chunk after chunk of steps for all panels of a task, already widened: `sums` [panels][32][32]. */
+static void multiply_widened(const quant_job *job, const bf16 *a, size_t rows, const bf16 *b, const float *scales, size_t panels, float *sums) {
+  _Alignas(64) float made[ROW_BLOCK_TILES * PANEL];
+  size_t steps = quant_steps(&job->weight), segments = quant_segments(&job->weight);
+  int by_segment = job->weight.format == ROOKERY_QUANT_INT4, lower = rows > 16;
+  size_t chunk = by_segment ? ceil_div(job->weight.segment, STEP) : CHUNK_STEPS;
+  for (size_t s = 0; s < steps; s += chunk) {
+    size_t end = smaller(s + chunk, steps);
+    for (size_t p = 0; p < panels; p++) {
+      float *to = sums + p * ROW_BLOCK_TILES * PANEL;
+      if (!s && by_segment) memset(to, 0, rows * PANEL * sizeof(float));
+      if (!s || by_segment) clear_tiles(lower);
+      else load_sums(to, lower);
+      for (size_t i = s; i < end; i++) multiply_step(a + i * rows * STEP, b + (p * steps + i) * STEP * PANEL, lower);
+      store_sums(by_segment ? made : to, lower);
+      if (by_segment) add_segment(made, scales + (p * segments + s / chunk) * PANEL, rows, to);
+    }
+  }
+}
+
+static void finish_sums(const quant_job *job, const float *scales, float *sums, size_t row, size_t rows, size_t panel) {
+  int by_segment = job->weight.format == ROOKERY_QUANT_INT4;
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t c = 0; c < PANEL; c += LANES) {
+      f32_lanes v = load_f32(sums + r * PANEL + c);
+      if (!by_segment) v *= load_f32(scales + c);
+      if (job->row_scales) v *= splat(job->row_scales[row + r]);
+      store_f32(sums + r * PANEL + c, v);
+    }
+  }
+  store_block(&job->target, sums, row, rows, panel * PANEL);
+}
+
+static void stream_group(const quant_job *job, size_t group, size_t first, size_t last, size_t row, size_t rows) {
+  _Alignas(64) float sums[ROW_BLOCK_TILES * PANEL];
+  const quant_weight *w = &job->weight;
+  size_t steps = quant_steps(w), segment_steps = ceil_div(w->segment, STEP);
+  const bf16 *a = job->tiles + row * steps * STEP;
+  configure_tiles(rows);
+  for (size_t p = first; p < last; p++) {
+    const uint8_t *codes = quant_panel(w, group, p);
+    const float *scales = quant_panel_scales(w, group, p);
+#define STREAM(format, lower) stream_panel(format, lower, a, rows, codes, scales, steps, segment_steps, sums); break
+    switch (w->format * 2 + (rows > 16)) {
+      case ROOKERY_QUANT_FP8 * 2: STREAM(ROOKERY_QUANT_FP8, 0);
+      case ROOKERY_QUANT_FP8 * 2 + 1: STREAM(ROOKERY_QUANT_FP8, 1);
+      case ROOKERY_QUANT_INT8 * 2: STREAM(ROOKERY_QUANT_INT8, 0);
+      case ROOKERY_QUANT_INT8 * 2 + 1: STREAM(ROOKERY_QUANT_INT8, 1);
+      case ROOKERY_QUANT_INT4 * 2: STREAM(ROOKERY_QUANT_INT4, 0);
+      default: STREAM(ROOKERY_QUANT_INT4, 1);
+    }
+#undef STREAM
+    finish_sums(job, scales, sums, row, rows, p);
+  }
+}
+
+static void widen_panels(const quant_weight *w, size_t group, size_t first, size_t last, bf16 *to) {
+  size_t steps = quant_steps(w), bytes = step_bytes(w->format);
+  for (size_t p = first; p < last; p++) {
+    const uint8_t *codes = quant_panel(w, group, p);
+    for (size_t s = 0; s < steps; s++, codes += bytes, to += STEP * PANEL) {
+      if (w->format == ROOKERY_QUANT_FP8) widen_step(ROOKERY_QUANT_FP8, codes, to);
+      else if (w->format == ROOKERY_QUANT_INT8) widen_step(ROOKERY_QUANT_INT8, codes, to);
+      else widen_step(ROOKERY_QUANT_INT4, codes, to);
+    }
+  }
+  settle_stores();
+}
+
+void quant_tile_panels(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch) {
+  _Alignas(64) float sums[MOST_TASK_PANELS * ROW_BLOCK_TILES * PANEL];
+  const quant_weight *w = &job->weight;
+  size_t row = (size_t)job->offsets[group], end = (size_t)job->offsets[group + 1], configured = 0;
+  if (end - row <= ROW_BLOCK_TILES) {
+    stream_group(job, group, first, last, row, end - row);
+  } else {
+    widen_panels(w, group, first, last, scratch);
+    const float *scales = quant_panel_scales(w, group, first);
+    for (size_t rows; row < end; row += rows) {
+      rows = smaller(end - row, ROW_BLOCK_TILES);
+      if (rows != configured) configure_tiles(rows);
+      configured = rows;
+      multiply_widened(job, job->tiles + row * round_up(w->inner, STEP), rows, scratch, scales, last - first, sums);
+      for (size_t p = first; p < last; p++) {
+        finish_sums(job, quant_panel_scales(w, group, p), sums + (p - first) * ROW_BLOCK_TILES * PANEL, row, rows, p);
+      }
+    }
+  }
+  _tile_release();
+}
+#endif
