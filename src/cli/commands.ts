@@ -51,6 +51,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/export.ts"),
   },
   {
+    name: "quantize",
+    summary: "make a release of a model in 8 or 4 bits, and measure what that costs and brings",
+    load: () => import("./commands/quantize.ts"),
+  },
+  {
     name: "data inspect",
     summary: "count the documents, characters, tokens and duplicates of texts, and what is filtered out of them",
     load: () => import("./commands/data-inspect.ts"),

@@ -63,6 +63,12 @@ export class ConfigReader {
     return value;
   }
 
+  /** A string, or undefined when the key is absent or something else stands there. */
+  text(key: string): string | undefined {
+    const value = this.get(key);
+    return typeof value === "string" ? value : undefined;
+  }
+
   /** An object, or null when the key is absent or null. */
   object(key: string): Readonly<Record<string, unknown>> | null {
     const value = this.get(key);

@@ -14,6 +14,8 @@ export const limits = {
 
 /** Keys of any Hunyuan config.json that do not change what the language model computes. */
 const harmlessKeys = [
+  // How weights are stored: readQuantization.
+  "quantization_config",
   // Who wrote the file, with what, for which code. `auto_map` names Python code that is never run.
   "_name_or_path",
   "auto_map",
@@ -77,9 +79,6 @@ const harmlessKeys = [
 
 /** Checks what all Hunyuan layouts have in common besides sizes. */
 export function checkCommonKeys(reader: ConfigReader): void {
-  if (reader.object("quantization_config") !== null) {
-    throw reader.unsupported("its weights are quantized", "give the bf16 release of the model");
-  }
   reader.mustBe("hidden_act", ["silu"], "its layers are SwiGLU, which uses silu");
   reader.mustBe("attention_bias", [false], "biases of the attention are not supported");
   reader.mustBe("mlp_bias", [false], "biases of the feed-forward layers are not supported");

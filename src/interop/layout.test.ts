@@ -269,7 +269,6 @@ describe("config.json of others", () => {
     ["a mixture that says it is dense", dense, { num_experts: 4 }, /this layout is dense/],
     ["another scaling there", dense, { rope_scaling: { type: "yarn", factor: 4 } }, /of the type "yarn"/],
     ["cross-layer attention in a dense model", dense, { use_cla: true }, /use_cla/],
-    ["quantized weights", large, { quantization_config: { quant_method: "fp8" } }, /quantized/],
     ["biases", large, { attention_bias: true }, /biases/],
     ["another activation", large, { hidden_act: "gelu" }, /silu/],
     ["linear scaling", large, { rope_scaling: { type: "linear", factor: 2, alpha: 1 } }, /only NTK/],

@@ -7,7 +7,8 @@ import { tinyModel, tinyTokenizer, writeTinyModel } from "../../test/tiny-model.
 import { RookeryError } from "../base/errors.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
-import { loadModel, loadTransformer, toFloats } from "./load.ts";
+import { toFloats } from "./floats.ts";
+import { loadModel, loadTransformer } from "./load.ts";
 import { readModelDirectory } from "./model-directory.ts";
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-load-"));

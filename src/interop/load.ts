@@ -1,12 +1,14 @@
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { dtypeBytes, type SafetensorsDtype } from "../formats/safetensors.ts";
+import { dtypeBytes } from "../formats/safetensors.ts";
 import { readAhead } from "../formats/tensor-source.ts";
 import { keyValueOwner, type ModelConfig } from "../model/config.ts";
 import { Transformer } from "../model/transformer.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
+import { toFloats } from "./floats.ts";
 import { type ModelDirectory, readModelDirectory } from "./model-directory.ts";
 import type { LayerRange } from "./model-tensors.ts";
+import { loadQuantized } from "./quantized-tensors.ts";
 
 /** A model that can be run once `model.pack` has been called. Dispose of `model` when done. */
 export type LoadedModel = ModelDirectory & {
@@ -42,7 +44,7 @@ export async function loadModel(folder: string, context: CommandContext = {}): P
 /**
  * Builds the model of a directory and fills it with its F32, BF16 or F16 weights, a few pieces at a time, so that beside the
  * model only those are in memory. With `layers`, a model of these alone, which become its layers from 0 on; they start where
- * keys and values are not another layer's. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, INVALID_OPTION, and the signal's
+ * keys and values are not another layer's. Weights of 8 and 4 bits stay so. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, INVALID_OPTION, and the signal's
  * reason when aborted.
  */
 export async function loadTransformer(
@@ -50,6 +52,9 @@ export async function loadTransformer(
   { signal, onEvent }: CommandContext = {},
   layers?: LayerRange,
 ): Promise<{ model: Transformer; notes: readonly string[] }> {
+  if (directory.quantization !== null && layers === undefined) {
+    return loadQuantized(directory, directory.quantization, { signal, onEvent });
+  }
   const first = layers?.first ?? 0;
   const config = layers === undefined ? directory.config : configOfLayers(directory.config, layers);
   using source = directory.openTensors(layers);
@@ -95,17 +100,4 @@ function configOfLayers(config: ModelConfig, { first, count }: LayerRange): Mode
 /** The name in the file of a tensor of a model that begins at layer `first` of it. */
 function nameFrom(first: number, name: string): string {
   return name.replace(/^model\.layers\.(\d+)\./, (_, layer: string) => `model.layers.${Number(layer) + first}.`);
-}
-
-/** Little-endian F32, BF16 or F16 bytes as f32; every one of their values is exact in it. */
-export function toFloats(bytes: Uint8Array, dtype: SafetensorsDtype): Float32Array<ArrayBuffer> {
-  // A copy, since typed arrays must start at a multiple of their element's size.
-  const { buffer } = bytes.slice();
-  if (dtype === "F32") return new Float32Array(buffer);
-  if (dtype === "F16") return new Float32Array(new Float16Array(buffer));
-  if (dtype !== "BF16") throw new TypeError(`${dtype} is no dtype of weights`);
-  const halves = new Uint16Array(buffer);
-  const words = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
-  return new Float32Array(words.buffer);
 }

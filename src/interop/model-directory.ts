@@ -14,6 +14,8 @@ import {
   type ModelTensors,
   openModelTensors,
 } from "./model-tensors.ts";
+import { type Quantization, readQuantization, toQuantizationConfig } from "./quantization.ts";
+import { checkQuantizedTensors } from "./quantized-tensors.ts";
 
 // A model directory is a Hugging Face model directory: config.json, generation_config.json, README.md (the model card),
 // the tokenizer's files, and model.safetensors or its shards and their index.
@@ -22,7 +24,7 @@ export const defaultMaxShardBytes = 5_000_000_000;
 
 export type ModelDirectoryContents = {
   config: ModelConfig;
-  /** Every tensor of the official state dict, in F32, BF16 or F16, in any order. */
+  /** Every tensor of the official state dict, in F32, BF16 or F16, in any order; codes and scales where it is quantized. */
   tensors: Iterable<TensorToWrite>;
   generation: GenerationSettings;
   /** The text of README.md. */
@@ -31,6 +33,8 @@ export type ModelDirectoryContents = {
   writeTokenizer: (folder: string) => void;
   /** By default the one that other engines run, where it can say the model. */
   layout?: Layout;
+  /** How weights are stored, and the modules that are not. */
+  quantization?: { quantization: Quantization; ignored: readonly string[] } | undefined;
   /** Weights over this size are split into several files (5 GB unless told). */
   maxShardBytes?: number;
   /** Replace a model directory that is there already. */
@@ -48,11 +52,20 @@ export function writeModelDirectory(folder: string, contents: ModelDirectoryCont
   const tensors = [...contents.tensors];
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const expected = expectedTensors(config);
-  checkTensors(byName, expected, `the model for ${folder}`);
-  // Passing over a bias is right for a file that someone else wrote, but not for ours.
-  const extra = tensors.find(({ name }) => !expected.has(name));
-  if (extra !== undefined) throw new TypeError(`the model for ${folder} must not have the tensor ${extra.name}`);
-  const configKeys = configKeysOf(config, layout, contents.generation, byName);
+  const { quantization } = contents;
+  if (quantization) checkQuantizedTensors(byName, config, quantization.quantization, `the model for ${folder}`);
+  else {
+    checkTensors(byName, expected, `the model for ${folder}`);
+    // Passing over a bias is right for a file that someone else wrote, but not for ours.
+    const extra = tensors.find(({ name }) => !expected.has(name));
+    if (extra !== undefined) throw new TypeError(`the model for ${folder} must not have the tensor ${extra.name}`);
+  }
+  const configKeys = {
+    ...configKeysOf(config, layout, contents.generation, byName),
+    ...(quantization && {
+      quantization_config: toQuantizationConfig(quantization.quantization, quantization.ignored),
+    }),
+  };
   makeFolder(path.dirname(folder));
   commitDirectory(
     folder,
@@ -96,9 +109,11 @@ export type ModelDirectory = {
   readonly layout: Layout;
   readonly config: ModelConfig;
   readonly generation: GenerationSettings;
+  /** How weights of 8 and 4 bits are stored; null for a model in bf16 or wider. */
+  readonly quantization: Quantization | null;
   /**
-   * Opens and checks the weights, or those of some layers; close them, or hold them with `using`. Throws FILE_UNREADABLE and
-   * FILE_DAMAGED.
+   * Opens and checks the weights, or those of some layers; close them, or hold them with `using`. Throws FILE_UNREADABLE,
+   * FILE_DAMAGED, and UNSUPPORTED_MODEL for a quantized model: `loadTransformer` alone reads its weights.
    */
   openTensors(layers?: LayerRange): ModelTensors;
 };
@@ -116,13 +131,23 @@ export function readModelDirectory(folder: string): ModelDirectory {
       "give a directory with config.json and safetensors weights",
     );
   }
-  const { layout, config } = fromLayoutConfig(readJsonFile(configPath), configPath);
+  const values = readJsonFile(configPath);
+  const { layout, config } = fromLayoutConfig(values, configPath);
+  const quantization = readQuantization(values, configPath);
   const generation = readGenerationConfig(path.join(folder, "generation_config.json"));
   return {
     path: folder,
     layout,
     config,
     generation,
-    openTensors: (layers) => openModelTensors(folder, config, layers),
+    quantization,
+    openTensors: (layers) => {
+      if (quantization === null) return openModelTensors(folder, config, layers);
+      throw new RookeryError(
+        "UNSUPPORTED_MODEL",
+        `${folder}: its weights are quantized`,
+        "give the bf16 release of the model",
+      );
+    },
   };
 }

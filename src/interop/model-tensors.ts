@@ -77,7 +77,8 @@ export function openModelTensors(folder: string, config: ModelConfig, layers?: L
   }
 }
 
-function openWeights(folder: string, isWanted: (name: string) => boolean): TensorSource {
+/** Opens the files of those tensors, whatever they are. */
+export function openWeights(folder: string, isWanted: (name: string) => boolean): TensorSource {
   // As in transformers, a single file is preferred to an index beside it.
   const single = path.join(folder, singleName);
   if (fs.existsSync(single)) return SafetensorsFile.open(single);

@@ -7,7 +7,7 @@ import { RookeryError } from "../base/errors.ts";
 import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
 
-const abiVersion = 11;
+const abiVersion = 12;
 
 export type LoadedKernels = {
   level: Level;

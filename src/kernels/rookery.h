@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 11
+#define ROOKERY_ABI_VERSION 12
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
@@ -53,6 +53,19 @@ ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dt
 ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
                                          uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups,
                                          size_t segment, int32_t rounds, uintptr_t activation_scales, uintptr_t offsets, uintptr_t scratch);
+
+/* ---- quant_gptq.c ---- */
+/*
+ * From H = X^T X of a layer's inputs, f32 [n, n] (only the upper triangle is read, and overwritten), the factor U of its inverse, f32 [n, n]
+ * upper triangular, H^-1 = U^T U, after damping times the mean of its diagonal (1 if that is 0) was added to the diagonal.
+ */
+ROOKERY_API int32_t rookery_gptq_factor(uintptr_t pool, uintptr_t hessian, uintptr_t factor, size_t n, float damping);
+/*
+ * Rounds a weight f32 [rows, n] to INT4 with a scale for each `segment` of a row, column by column, each error made up for by the columns
+ * after it. codes as rookery_quant_pack takes them, scales f32 [rows, n / segment], bf16 numbers. The weight is overwritten.
+ */
+ROOKERY_API int32_t rookery_gptq_round(uintptr_t pool, uintptr_t weight, uintptr_t factor, uintptr_t codes, uintptr_t scales, size_t rows, size_t n,
+                                       size_t segment);
 
 /* ---- pack.c, gemm.c, weight_gradient.c ---- */
 /*

@@ -10,6 +10,7 @@ import { rmsnorm } from "../tensor/ops/rmsnorm.ts";
 import type { RotaryTable } from "../tensor/ops/rope.ts";
 import { type RoutingReport, reportTensors } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
+import type { WeightFormat } from "../tensor/quantized-weight.ts";
 import { type ComputeType, Tensor } from "../tensor/tensor.ts";
 import { type Attend, type AttentionWeights, attentionLayer, type Positions } from "./attention.ts";
 import { checkModelConfig, keyValueOwner, type ModelConfig } from "./config.ts";
@@ -59,15 +60,23 @@ export class Transformer implements Disposable {
   /**
    * Builds the model with all weights zero; `initialize` or `load` fills them. @throws RookeryError INVALID_CONFIG.
    * @param isPlanned weights are only counted and have no memory.
+   * @param formatOf which parameters lie in 8 or 4 bits; then the model only serves.
    */
-  constructor(config: ModelConfig, { isPlanned = false }: { isPlanned?: boolean } = {}) {
+  constructor(
+    config: ModelConfig,
+    {
+      isPlanned = false,
+      formatOf,
+    }: { isPlanned?: boolean; formatOf?: (parameter: ParameterDescription) => WeightFormat | undefined } = {},
+  ) {
     this.config = checkModelConfig(config);
     this.#isPlanned = isPlanned;
     this.descriptions = describeParameters(config);
     const parameters = new Map<string, Parameter>();
     try {
-      for (const { name, shape, kind } of this.descriptions) {
-        parameters.set(name, new Parameter(name, shape, kind, { isPlanned }));
+      for (const description of this.descriptions) {
+        const { name, shape, kind } = description;
+        parameters.set(name, new Parameter(name, shape, kind, { isPlanned, format: formatOf?.(description) }));
       }
     } catch (error) {
       for (const parameter of parameters.values()) parameter[Symbol.dispose]();

@@ -1,13 +1,19 @@
 /** What every op needs around it: threads, the memory of the step, the compute type, and the tape while one records. */
 import { ThreadPool } from "../kernels/bindings/threads.ts";
 import { Arena } from "./arena.ts";
+import type { Parameter } from "./parameter.ts";
 import { Tape } from "./tape.ts";
-import type { ComputeType } from "./tensor.ts";
+import type { ComputeType, Tensor } from "./tensor.ts";
+
+/** a [rows, in]; offsets as the product takes them. */
+export type ProductObserver = (weight: Parameter, a: Tensor, offsets: Tensor | null) => void;
 
 export class Execution implements Disposable {
   readonly pool: ThreadPool;
   readonly arena: Arena;
   readonly computeType: ComputeType;
+  /** Sees the rows of every forward product of a weight before it runs: for calibration. */
+  observer: ProductObserver | undefined;
   #tape: Tape | undefined;
 
   /**

@@ -4,6 +4,7 @@ import { type Addressed, dtypeCodes } from "../kernels/bindings/declare.ts";
 import { pack, packBytes } from "../kernels/bindings/gemm.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
 import type { ThreadPool } from "../kernels/bindings/threads.ts";
+import { QuantizedWeight, type WeightFormat } from "./quantized-weight.ts";
 import { type ComputeType, Tensor } from "./tensor.ts";
 
 /** How a parameter is used: a matrix [groups, out, in] that is multiplied with, or an array read in place. */
@@ -14,6 +15,8 @@ export class Parameter implements Disposable {
   readonly shape: readonly number[];
   readonly kind: ParameterKind;
   readonly weight: Tensor;
+  /** The weight in 8 or 4 bits, if it is only for serving: then `weight` has a shape and no contents. */
+  readonly quantized: QuantizedWeight | undefined;
   readonly #weightMemory: NativeMemory | undefined;
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
@@ -25,18 +28,21 @@ export class Parameter implements Disposable {
   /**
    * @param shape [out, in] or [groups, out, in] for a matrix; anything for an array. Weights start at zero.
    * @param isPlanned it is only counted, and has no memory.
+   * @param format keeps a matrix in 8 or 4 bits, for serving alone.
    */
   constructor(
     name: string,
     shape: readonly number[],
     kind: ParameterKind,
-    { isPlanned = false }: { isPlanned?: boolean } = {},
+    { isPlanned = false, format }: { isPlanned?: boolean; format?: WeightFormat | undefined } = {},
   ) {
     this.name = name;
     this.shape = shape;
     this.kind = kind;
-    if (isPlanned) {
+    if (isPlanned || format) {
       this.weight = Tensor.planned("f32", shape);
+      if (format && !isPlanned)
+        this.quantized = new QuantizedWeight(format, { groups: this.groups, out: this.out, in: this.in });
       return;
     }
     const { tensor, memory } = Tensor.persistent("f32", shape);
@@ -58,6 +64,7 @@ export class Parameter implements Disposable {
 
   /** f32, shaped as the weight. Made when first asked for, so a model that is only read has none. */
   get gradient(): Tensor {
+    if (this.quantized) throw new Error(`${this.name} is quantized: it cannot be trained`);
     if (this.weight.isPlanned) return this.weight;
     this.#gradient ??= Tensor.persistent("f32", this.shape);
     return this.#gradient.tensor;
@@ -118,6 +125,7 @@ export class Parameter implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.quantized?.[Symbol.dispose]();
     this.#weightMemory?.[Symbol.dispose]();
     this.#gradient?.memory[Symbol.dispose]();
     this.#gradientSquares?.memory[Symbol.dispose]();

@@ -16,7 +16,16 @@ import {
 import { dtypeCodes } from "./declare.ts";
 import { NativeMemory } from "./memory.ts";
 import { swigluForward } from "./moe.ts";
-import { type QuantFormat, quantBytes, quantCodes, quantMatmul, quantMatmulScratchBytes, quantPack } from "./quant.ts";
+import {
+  gptqFactor,
+  gptqRound,
+  type QuantFormat,
+  quantBytes,
+  quantCodes,
+  quantMatmul,
+  quantMatmulScratchBytes,
+  quantPack,
+} from "./quant.ts";
 import { ThreadPool } from "./threads.ts";
 
 type Shape = { format: QuantFormat; groups: number; out: number; in: number; segment: number };
@@ -249,5 +258,104 @@ describe("the kernels of small weights refuse", () => {
     ]) {
       assert.throws(() => multiply(shape, packed, a, offsets, { dtype: "f32" }), { code: "KERNEL_FAILED" });
     }
+  });
+});
+
+describe("rounding that makes up for errors (GPTQ)", () => {
+  /** XᵀX of inputs whose columns go together, as those of a model do. */
+  function correlated(n: number): Float64Array {
+    const [common, own] = [normals(3 * n, 1), normals(200 * n, 2)];
+    const mix = normals(200 * 3, 3);
+    const x = own.map((value, at) => {
+      const [row, column] = [Math.floor(at / n), at % n];
+      let sum = 0.3 * value;
+      for (let i = 0; i < 3; i++) sum += mix[row * 3 + i]! * common[i * n + column]!;
+      return sum;
+    });
+    const hessian = new Float64Array(n * n);
+    for (let row = 0; row < 200; row++) {
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) hessian[i * n + j]! += x[row * n + i]! * x[row * n + j]!;
+    }
+    return hessian;
+  }
+
+  function factorOf(hessian: Float64Array, n: number, threads = 2): NativeMemory {
+    using memory = toMemory(hessian);
+    using pool = new ThreadPool(threads);
+    const factor = emptyMemory(n * n);
+    gptqFactor({ pool, hessian: memory, factor, n, damping: 0.01 });
+    return factor;
+  }
+
+  for (const n of [1, 40, 64, 150]) {
+    it(`factors the inverse of ${n} × ${n}: U H Uᵀ = 1, whatever the threads`, () => {
+      const hessian = correlated(n);
+      let trace = 0;
+      for (let i = 0; i < n; i++) trace += hessian[i * n + i]!;
+      using memory = factorOf(hessian, n);
+      using single = factorOf(hessian, n, 1);
+      assert.equal(bytesOf(memory), bytesOf(single));
+      const u = fromMemory(memory, n * n);
+      for (let i = 0; i < n; i++) hessian[i * n + i]! += (0.01 * trace) / n;
+      let farthest = 0;
+      for (let a = 0; a < n; a++) {
+        for (let b = 0; b < n; b++) {
+          if (b < a) assert.equal(u[a * n + b], 0);
+          let sum = 0;
+          for (let i = 0; i < n; i++)
+            for (let j = b; j < n; j++) sum += u[a * n + i]! * hessian[i * n + j]! * u[b * n + j]!;
+          farthest = Math.max(farthest, Math.abs(sum - (a === b ? 1 : 0)));
+        }
+      }
+      assert.ok(farthest < 1e-3, `${farthest}`);
+    });
+  }
+
+  it("loses less of the outputs than rounding to the nearest, which it is where columns are independent", () => {
+    const [n, rows, segment] = [128, 24, 64];
+    const hessian = correlated(n);
+    const weight = normals(rows * n, 9);
+    const identity = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) identity[i * n + i] = 1;
+    const lossOf = (factor: NativeMemory): { loss: number; codes: Uint8Array } => {
+      using memory = toMemory(weight);
+      using codes = new NativeMemory((rows * n) / 2);
+      using scales = emptyMemory((rows * n) / segment);
+      using pool = new ThreadPool(2);
+      gptqRound({ pool, weight: memory, factor, codes, scales, rows, n, segment });
+      const found = fromMemory(scales, (rows * n) / segment);
+      let loss = 0;
+      for (let row = 0; row < rows; row++) {
+        const values = codeValues("int4", codes.bytes().subarray((row * n) / 2), n);
+        const off = values.map((code, k) => weight[row * n + k]! - code * found[Math.floor((row * n + k) / segment)]!);
+        for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) loss += off[i]! * hessian[i * n + j]! * off[j]!;
+      }
+      return { loss, codes: codes.bytes().slice() };
+    };
+    using independent = toMemory(identity);
+    using factor = factorOf(hessian, n);
+    const [nearest, gptq] = [lossOf(independent), lossOf(factor)];
+    assert.ok(gptq.loss < 0.5 * nearest.loss, `${gptq.loss} against ${nearest.loss}`);
+  });
+
+  it("takes inputs that are all zero, and refuses what is no matrix", () => {
+    using factor = factorOf(new Float64Array(9), 3);
+    assert.deepEqual([...fromMemory(factor, 9)], [1, 0, 0, 0, 1, 0, 0, 0, 1]);
+    using memory = toMemory(new Float64Array(64));
+    const call = {
+      pool: null,
+      weight: memory,
+      factor: memory,
+      codes: memory,
+      scales: memory,
+      rows: 1,
+      n: 8,
+      segment: 8,
+    };
+    for (const change of [{ rows: 0 }, { n: 7, segment: 7 }, { segment: 3 }, { segment: 0 }])
+      assert.throws(() => gptqRound({ ...call, ...change }), { code: "KERNEL_FAILED" });
+    assert.throws(() => gptqFactor({ pool: null, hessian: memory, factor: memory, n: 8, damping: 0 }), {
+      code: "KERNEL_FAILED",
+    });
   });
 });

@@ -61,3 +61,24 @@ export const quantMatmul = kernel("rookery_quant_matmul", {
   offsets: "memory",
   scratch: "memory",
 });
+
+/** factor U f32 [n, n], upper triangular with (H + damping · mean(diag H))⁻¹ = Uᵀ U; hessian H f32 [n, n] is overwritten. */
+export const gptqFactor = kernel("rookery_gptq_factor", {
+  pool: "memory",
+  hessian: "memory",
+  factor: "memory",
+  n: "size",
+  damping: "float",
+});
+
+/** Rounds weight f32 [rows, n] to int4 codes and scales f32 [rows, n / segment], errors made up for; the weight is overwritten. */
+export const gptqRound = kernel("rookery_gptq_round", {
+  pool: "memory",
+  weight: "memory",
+  factor: "memory",
+  codes: "memory",
+  scales: "memory",
+  rows: "size",
+  n: "size",
+  segment: "size",
+});

@@ -23,6 +23,7 @@ export function packWeight(
   direction: "forward" | "backward",
   dtype: number,
 ): PackedWeight {
+  if (weight.quantized) throw new Error(`${weight.name} is quantized: only its forward product exists`);
   const kept = direction === "forward" ? weight.packed(dtype) : undefined;
   if (kept) return { weight, direction, memory: kept, [Symbol.dispose]: () => {} };
   const transpose = direction === "forward" ? 0 : 1;
@@ -81,6 +82,11 @@ export function multiply(
   c: Tensor,
   options: ProductOptions = {},
 ): void {
+  if (direction === "forward") execution.observer?.(weight, a, options.offsets ?? null);
+  if (weight.quantized && direction === "forward") {
+    weight.quantized.multiply(execution, a, c, options);
+    return;
+  }
   const { addend = null, offsets = null, gated = null } = options;
   const { pool, arena } = execution;
   const { groups } = weight;
