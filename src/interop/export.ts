@@ -12,10 +12,10 @@ import { planShards } from "../formats/safetensors-shards.ts";
 import { safetensorsBytes } from "../formats/safetensors-writer.ts";
 import type { TensorInfo } from "../formats/tensor-source.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
+import { toFloats } from "./floats.ts";
 import { toGenerationConfig } from "./generation-config.ts";
 import { encodeFloats } from "./gguf/tensors.ts";
 import { type Layout, requireLayout } from "./layout.ts";
-import { toFloats } from "./load.ts";
 import { configKeysOf, defaultMaxShardBytes, readModelDirectory } from "./model-directory.ts";
 import type { ModelTensors } from "./model-tensors.ts";
 

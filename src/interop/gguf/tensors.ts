@@ -4,7 +4,7 @@ import { quoteForMessage } from "../../base/files.ts";
 import type { GgufTensorToWrite, GgufTensorType } from "../../formats/gguf.ts";
 import { dtypeBytes, type TensorSource } from "../../formats/safetensors.ts";
 import type { ModelConfig } from "../../model/config.ts";
-import { toFloats } from "../load.ts";
+import { toFloats } from "../floats.ts";
 import { expectedTensors } from "../model-tensors.ts";
 
 /** Official names outside the layers, and within one, without ".weight" (interop §4). */
