@@ -109,6 +109,12 @@ INLINE key_rows block_rows(const attention *a, const attention_sequence *s, size
   return (key_rows){(const bf16 *)copy, stride};
 }
 
+/* Memory that is read soon, asked for a few lines at a time beside other work: all at once would hold up what is read now. */
+typedef struct { const char *at, *end; } coming_lines;
+INLINE void fetch_lines(coming_lines *coming, size_t lines) {
+  for (size_t i = 0; i < lines && coming->at < coming->end; i++, coming->at += 64) _mm_prefetch(coming->at, _MM_HINT_T0);
+}
+
 /*
  * Up to 32 keys (of K or V) transposed to A tiles, the one of dims 16 i .. 16 i + 15 at to + i * tile; zeros behind the n-th.
  * Answers whether something is not finite.

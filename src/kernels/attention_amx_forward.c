@@ -41,9 +41,18 @@ size_t attention_amx_forward_bytes(size_t head_dim) {
   return lay_out_forward(head_dim, 0, &room);
 }
 
+/* The next block of a cache: pages lie anywhere, so the hardware does not foresee them. */
+typedef struct { coming_lines keys, values; } coming_block;
+static coming_block next_page(const attention *a, const attention_sequence *s, size_t kv_head, size_t first, size_t key_end) {
+  if (!a->pages || first >= key_end) return (coming_block){0};
+  size_t element = a->key_type == ROOKERY_FP8 ? 1 : sizeof(bf16), bytes = KEY_BLOCK * a->head_dim * element;
+  size_t at = key_vector(a, s, kv_head, first) * a->head_dim * element;
+  return (coming_block){{a->k + at, a->k + at + bytes}, {a->v + at, a->v + at + bytes}};
+}
+
 /* Scores of n keys become probabilities in pairs; answers the scale for what was summed before. `factor` > 0. */
 INLINE f32_lanes softmax_pairs(const attention *a, float *scores, size_t n, const lane_tile *t, size_t first_key, float factor, float *maximum,
-                            float *sum, char *pairs) {
+                            float *sum, char *pairs, coming_block *coming) {
   f32_lanes infinity = splat(__builtin_inff()), before = load_f32(maximum);
   f32_lanes even = -infinity, odd = -infinity;
   if (some_lane_sees_less(t, first_key, n)) {
@@ -72,6 +81,8 @@ INLINE f32_lanes softmax_pairs(const attention *a, float *scores, size_t n, cons
       second = select(lanes_that_keep(a, t, first_key + j + 1), second, splat(0));
     }
     _mm512_storeu_si512(pairs + j * 32, join_words(round_two(first, second)));
+    fetch_lines(&coming->keys, 4);
+    fetch_lines(&coming->values, 4);
   }
   for (size_t j = even_n; j < round_up(n, TILE_PAIRS); j += 2) _mm512_storeu_si512(pairs + j * 32, _mm512_setzero_si512());
   f32_lanes scale = vector_exp2(before - subtracted, 1);
@@ -144,6 +155,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
   size_t key_end = (size_t)tiles[count - 1].most_position + 1;
   for (size_t first = 0; first < key_end; first += KEY_BLOCK) {
     size_t there = smaller(KEY_BLOCK, key_end - first);
+    coming_block coming = next_page(a, s, kv_head, first + KEY_BLOCK, key_end);
     size_t readable = a->pages ? KEY_BLOCK : (size_t)s->keys - first;
     a_tiles keys = key_tiles(a->head_dim, block_rows(a, s, kv_head, first, there, a->k, room.keys), there, readable, room.keys);
     key_rows values = block_rows(a, s, kv_head, first, there, a->v, room.wide);
@@ -159,7 +171,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
       }
       size_t n = keys_seen(&tiles[i], first);
       f32_lanes scale = softmax_pairs(a, room.scores + (i & 1) * SCORE_FLOATS, n, &tiles[i], first, factor,
-                                   room.maximum + i * LANES, room.sum + i * LANES, room.p);
+                                   room.maximum + i * LANES, room.sum + i * LANES, room.p, &coming);
       float *out = room.out + i * tile_floats;
       if (special && some_lane_sees_less(&tiles[i], first, there)) {
         add_values_by_lane(a, &room, values, first, there, &tiles[i], scale, out);

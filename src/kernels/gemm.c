@@ -48,7 +48,7 @@ static void multiply_block(void *context, int32_t task, int32_t thread) {
   for (size_t k = 0, k_end; k < job->inner; k = k_end) {
     k_end = smaller(k + inner_block(job->dtype, job->inner), job->inner);
     size_t bytes = panel_bytes(job->dtype, k_end - k);
-    matmul_units units = {b, bytes, job->units * bytes, unit, smaller(unit + job->units_per_task, job->units), k, k_end};
+    matmul_units units = {b, bytes, job->units * bytes, unit, smaller(unit + job->units_per_task, job->units), k, k_end, 1};
     multiply_rows(job, row, rows, units, carry);
     b += ceil_div(job->target.columns, PANEL) * bytes;
   }
@@ -67,7 +67,9 @@ static void share_units(matmul_job *job, size_t blocks, size_t threads, int is_g
   size_t most = PANEL_BYTES_IN_CACHE / panel_bytes(job->dtype, inner_block(job->dtype, job->inner));
   most = (most > MOST_PANELS ? MOST_PANELS : most) / job->halves;
   if (!most) most = 1;
-  job->units_per_task = threads > 1 ? smaller(most, ceil_div(job->units, ceil_div(4 * threads, blocks))) : smaller(most, job->units);
+  if (threads > 1) most = smaller(most, ceil_div(job->units, ceil_div(4 * threads, blocks)));
+  /* evenly: a thread that is left with the longest task makes all others wait */
+  job->units_per_task = ceil_div(job->units, ceil_div(job->units, most));
 }
 
 static int32_t check_matmul(matmul_job *job, size_t rows, size_t groups, uintptr_t offsets) {
@@ -118,7 +120,7 @@ static matmul_units pack_units(const packing_job *job, size_t group, size_t unit
   const matmul_job *matmul = &job->matmul;
   size_t k_end = smaller(k + inner_block(matmul->dtype, matmul->inner), matmul->inner), bytes = panel_bytes(matmul->dtype, k_end - k);
   size_t stride = matmul->halves * bytes;
-  matmul_units units = {to - unit * stride, stride, bytes, unit, smaller(unit + matmul->units_per_task, matmul->units), k, k_end};
+  matmul_units units = {to - unit * stride, stride, bytes, unit, smaller(unit + matmul->units_per_task, matmul->units), k, k_end, 0};
   pack_panels(&job->weight, group, (panel_set){unit, units.last - unit, matmul->halves, matmul->units}, k, k_end, to, bytes);
   return units;
 }

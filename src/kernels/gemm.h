@@ -25,6 +25,7 @@ typedef struct {
   const char *b;
   size_t unit_stride, half_stride; /* bytes */
   size_t unit, last, k, k_end;
+  int is_cold; /* whether it comes from memory, not from a cache that it was packed into */
 } matmul_units;
 
 /* Rows [row, row + rows) of c, columns of some units: gemm_vector.c (panels) and gemm_amx.c. */

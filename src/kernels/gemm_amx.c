@@ -12,6 +12,12 @@ static void copy_rows_as_tiles(const bf16 *a, size_t row_elements, size_t rows, 
   settle_stores();
 }
 
+/* Of the i-th panel of a task, where the part from k on lies. */
+INLINE const bf16 *panel_at(const matmul_job *job, const matmul_units *units, size_t i, size_t k) {
+  const char *unit = units->b + (units->unit + i / job->halves) * units->unit_stride;
+  return (const bf16 *)(unit + i % job->halves * units->half_stride) + (k - units->k) * 32;
+}
+
 void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_units units, float *carry) {
   _Alignas(64) bf16 tiles[CHUNK_STEPS * 1024];
   _Alignas(64) float sums[3][PANEL * PANEL]; /* one being made, one on its way to memory, and, if gated, that one's gate */
@@ -36,12 +42,18 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_un
       const bf16 *next = is_end ? a + (r + 32) * inner + units.k : a + r * inner + next_k;
       size_t next_rows = is_end ? smaller(rows - r - count, 32) : count;
       for (size_t i = 0; i < panels; i++) {
-        size_t half = i % job->halves, unit = units.unit + i / job->halves, column = (unit + half * job->units) * PANEL;
-        const bf16 *from = (const bf16 *)(units.b + unit * units.unit_stride + half * units.half_stride) + (k - units.k) * 32;
+        size_t half = i % job->halves, column = (units.unit + i / job->halves + half * job->units) * PANEL;
+        const bf16 *from = panel_at(job, &units, i, k);
         const float *before = !k ? 0 : k == units.k ? carried + i * PANEL * PANEL : partial[i];
         float *to = is_last ? sums[turn] : is_end ? carried + i * PANEL * PANEL : partial[i];
-        size_t first = smaller(i * coming_a_panel, next_rows);
-        coming_rows coming = {(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
+        coming_rows coming;
+        if (r == 0 && units.is_cold) {
+          /* the first rows meet the weight as it comes from memory, at a chunk's distance */
+          coming = (coming_rows){(const char *)panel_at(job, &units, i + 1 < panels ? i + 1 : 0, i + 1 < panels ? k : next_k), 32, 64, 2048};
+        } else {
+          size_t first = smaller(i * coming_a_panel, next_rows);
+          coming = (coming_rows){(const char *)(next + first * inner), smaller(next_rows - first, coming_a_panel), inner * sizeof(bf16), 64};
+        }
         multiply_chunk(&run, tiles, from, steps, count, before, to, coming);
         if (!is_last) continue;
         run.finished = (finished_block){&job->target, to, row + r, column, count, half ? sums[(turn + 2) % 3] : 0, 0};
