@@ -84,6 +84,7 @@ test("a peer is held to our threads and level, and freed of settings for BLAS", 
     HOME: "/home",
     OMP_NUM_THREADS: "2",
     ONEDNN_MAX_CPU_ISA: "AVX512_CORE",
+    MKL_ENABLE_INSTRUCTIONS: "AVX512",
     ATEN_CPU_CAPABILITY: "avx512",
   });
 });

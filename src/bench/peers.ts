@@ -54,19 +54,14 @@ function scriptPeer(file: string): PeerProgram {
     : { name, command: path.resolve(file), words: [] };
 }
 
-/** How PyTorch is held to the instructions of a level: oneDNN's switch and its own. */
-const limits: Record<string, { oneDnn: string; aten: string }> = {
-  avx2: { oneDnn: "AVX2", aten: "avx2" },
-  avx512: { oneDnn: "AVX512_CORE", aten: "avx512" },
+/** How PyTorch is held to the instructions of a level: by a switch of each of its libraries. MKL multiplies in f32, at AVX-512 if it may. */
+const limits: Record<string, Environment> = {
+  avx2: { ONEDNN_MAX_CPU_ISA: "AVX2", MKL_ENABLE_INSTRUCTIONS: "AVX2", ATEN_CPU_CAPABILITY: "avx2" },
+  avx512: { ONEDNN_MAX_CPU_ISA: "AVX512_CORE", MKL_ENABLE_INSTRUCTIONS: "AVX512", ATEN_CPU_CAPABILITY: "avx512" },
 };
 
 /** The peer's environment: our threads, the level's instructions, and none of the settings that slow BLAS down. */
 export function peerEnvironment(environment: Environment, threads: number, level: Level | undefined): Environment {
   const { OPENBLAS_CORETYPE: _coreType, OPENBLAS_L2_SIZE: _l2Size, ...rest } = environment;
-  const limit = level === undefined ? undefined : limits[level];
-  return {
-    ...rest,
-    OMP_NUM_THREADS: String(threads),
-    ...(limit && { ONEDNN_MAX_CPU_ISA: limit.oneDnn, ATEN_CPU_CAPABILITY: limit.aten }),
-  };
+  return { ...rest, OMP_NUM_THREADS: String(threads), ...(level && limits[level]) };
 }
