@@ -1,6 +1,9 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
+import { type DirectoryReport, inspectDirectory } from "../../interop/inspect.ts";
+import { readModelDirectory } from "../../interop/model-directory.ts";
+import { resolveModel } from "../../interop/resolve.ts";
 import { type Accounting, account } from "../../model/accounting.ts";
 import { checkModelConfig, type ModelConfig, modelConfigSchema } from "../../model/config.ts";
 import type { Recomputation } from "../../model/transformer.ts";
@@ -35,6 +38,8 @@ type InfoResult = Accounting & {
   model: string;
   /** One forward and backward pass of `rows` sequences, by recomputation; null where no kernels can be built. */
   training: { rows: number; sequenceLength: number; memory: Record<Recomputation, TrainingMemory> } | null;
+  /** What a model directory or a run's model holds; null of a preset. */
+  directory: DirectoryReport | null;
   architecture: ModelConfig;
 };
 
@@ -63,11 +68,33 @@ function describeTraining({ rows, sequenceLength, memory }: NonNullable<InfoResu
   ];
 }
 
+function reportOf(model: string, runsFolder: string): DirectoryReport | null {
+  const resolved = resolveModel(model, { runsFolder });
+  return resolved.kind === "preset" ? null : inspectDirectory(readModelDirectory(resolved.path));
+}
+
+function describeDirectory(report: DirectoryReport): [string, string][] {
+  const types = Object.entries(report.bytesOfType).map(([type, bytes]) => `${formatBytes(bytes)} of ${type}`);
+  const files = `${report.files} ${report.files === 1 ? "file" : "files"}`;
+  return [
+    ["layout", report.layout],
+    ["weights", `${report.tensors} tensors in ${files}: ${types.join(", ")}`],
+    ["tokenizer", report.tokenizer ?? "none"],
+    ...report.notes.map((note): [string, string] => ["note", note]),
+  ];
+}
+
+function describeExperts({ numExperts, numSharedExperts, topK }: ModelConfig): string {
+  if (numExperts === 0) return "each dense";
+  return `each ${numSharedExperts} shared + ${numExperts} specialised experts, top-${topK}`;
+}
+
 export const command = defineCommand({
   schema,
   positionals: ["model"],
   examples: [
     { line: "rookery info hunyuan-large", purpose: "what the largest preset costs to keep, to train and to serve" },
+    { line: "rookery info checkpoints/hunyuan-large", purpose: "what a model directory holds, from its headers alone" },
     { line: "rookery info nano --json", purpose: "the same as one JSON object" },
     {
       line: "rookery info mini --sequence-length 4096 --set architecture.numExperts=16",
@@ -78,22 +105,20 @@ export const command = defineCommand({
     typeof model === "string" && typeof runsFolder === "string"
       ? { name: model, values: { architecture: configOfModel(model, runsFolder) } }
       : undefined,
-  run({ model, rows, sequenceLength, architecture }): InfoResult {
+  run({ model, runsFolder, rows, sequenceLength, architecture }): InfoResult {
     const config = checkModelConfig(modelConfigSchema.parse(architecture));
     const accounting = account(config, sequenceLength);
     const training = trainingOf(config, rows, accounting.flopsPerToken.sequenceLength);
-    return { model, ...accounting, training, architecture: config };
+    return { model, ...accounting, training, directory: reportOf(model, runsFolder), architecture: config };
   },
-  describe: ({ model, parameters, flopsPerToken, kvCache, memory, training, architecture }) => {
+  describe: ({ model, parameters, flopsPerToken, kvCache, memory, training, directory, architecture }) => {
     const { sequenceLength } = flopsPerToken;
     const cacheBytes = kvCache.bytesPerToken * sequenceLength;
     return alignColumns([
       ["model", model],
+      ...(directory ? describeDirectory(directory) : []),
       ["parameters", `${shortNumber(parameters.total)} total, ${shortNumber(parameters.activated)} activated`],
-      [
-        "layers",
-        `${architecture.numHiddenLayers}, each ${architecture.numSharedExperts} shared + ${architecture.numExperts} specialised experts, top-${architecture.topK}`,
-      ],
+      ["layers", `${architecture.numHiddenLayers}, ${describeExperts(architecture)}`],
       [
         "FLOPs a token",
         `${shortNumber(flopsPerToken.forward)} forward, ${shortNumber(flopsPerToken.training)} training, at ${sequenceLength} tokens a sequence`,
