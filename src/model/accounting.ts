@@ -1,10 +1,11 @@
 /** What a model costs, counted from the description that builds it: parameters, FLOPs a token, KV cache, memory. */
 import { type ModelConfig, numKeyValueGroups } from "./config.ts";
-import { describeParameters, elementCount, type ParameterDescription } from "./parameters.ts";
+import { countFlops } from "./flops.ts";
+import { activatedElements, describeParameters, elementCount } from "./parameters.ts";
 
 export type Accounting = {
   parameters: { total: number; activated: number };
-  /** Multiplications and additions, each one FLOP, for one token at the given sequence length. */
+  /** Multiplications and additions, each one FLOP, for one token at the given sequence length; `flops.ts` has them by part. */
   flopsPerToken: { forward: number; training: number; sequenceLength: number };
   kvCache: {
     /** bf16 bytes that one token takes in the cache. */
@@ -24,12 +25,6 @@ export type Accounting = {
 const bf16Bytes = 2;
 const f32Bytes = 4;
 
-/** The share of a parameter's elements that one token touches: of the specialised experts only the chosen ones. */
-function activatedElements(config: ModelConfig, parameter: ParameterDescription): number {
-  const elements = elementCount(parameter.shape);
-  return parameter.role === "expert" ? (elements / config.numExperts) * config.topK : elements;
-}
-
 /**
  * @param sequenceLength tokens a sequence; attention costs a token its mean causal context, half of this.
  * Training is counted as three forward passes (report-style: forward once, backward twice), without recomputation.
@@ -38,24 +33,17 @@ export function account(config: ModelConfig, sequenceLength = config.maxPosition
   const parameters = describeParameters(config);
   let total = 0;
   let activated = 0;
-  let multiplied = 0;
   for (const parameter of parameters) {
-    const elements = elementCount(parameter.shape);
-    total += elements;
+    total += elementCount(parameter.shape);
     activated += activatedElements(config, parameter);
-    // the router is read in place, but multiplied with all the same; a pure lookup is not
-    const isProduct = parameter.kind === "matrix" || parameter.role === "router";
-    if (isProduct) multiplied += activatedElements(config, parameter);
   }
   const { numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim } = config;
-  const meanContext = (sequenceLength + 1) / 2;
-  const attention = numHiddenLayers * 2 * 2 * numAttentionHeads * headDim * meanContext;
-  const forward = 2 * multiplied + attention;
+  const { forward, training } = countFlops(config, { sequenceLength });
   const bytesPerToken = 2 * bf16Bytes * numKeyValueHeads * headDim * numKeyValueGroups(config);
   const multiHeadBytesPerToken = 2 * bf16Bytes * numAttentionHeads * headDim * numHiddenLayers;
   return {
     parameters: { total, activated },
-    flopsPerToken: { forward, training: 3 * forward, sequenceLength },
+    flopsPerToken: { forward, training, sequenceLength },
     kvCache: {
       bytesPerToken,
       multiHeadBytesPerToken,

@@ -34,6 +34,12 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
+/** The elements of a parameter that one token touches: of the specialised experts only the chosen ones. */
+export function activatedElements(config: ModelConfig, { role, shape }: ParameterDescription): number {
+  const elements = elementCount(shape);
+  return role === "expert" ? (elements / config.numExperts) * config.topK : elements;
+}
+
 /** All parameters, in the order in which data meets them. */
 export function describeParameters(config: ModelConfig): ParameterDescription[] {
   const { vocabularySize, hiddenSize, tieWordEmbeddings, numHiddenLayers } = config;

@@ -41,8 +41,11 @@ function convert(kernel: string, name: string, kind: ArgumentKind, value: Addres
   );
 }
 
-/** Hears of every kernel that has run on this JavaScript thread, and how long it took. */
-export type KernelTimer = (kernel: string, milliseconds: number) => void;
+/** What a kernel was called with, by the names of its declaration. */
+export type KernelArguments = Readonly<Record<string, Addressed | null | number>>;
+
+/** Hears of every kernel that has run on this JavaScript thread, how long it took, and what it was given. */
+export type KernelTimer = (kernel: string, milliseconds: number, args: KernelArguments) => void;
 
 let timer: KernelTimer | undefined;
 
@@ -68,7 +71,7 @@ function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, retu
     if (timer === undefined || returns !== statusType) return Number(native(...values));
     const startMs = performance.now();
     const answer = Number(native(...values));
-    timer(kernel, performance.now() - startMs);
+    timer(kernel, performance.now() - startMs, args);
     return answer;
   };
 }
