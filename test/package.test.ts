@@ -33,6 +33,10 @@ const exportedNames: Record<string, string[]> = {
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
   "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
+  "./scaling": [
+    ...["countComputeLaw", "familyMember", "fitScalingLaw", "laws", "plan", "planOptionsSchema", "readPoints", "readTable"],
+    ...["resolveLaw", "simpleNoiseScale", "syntheticPoints", "tableColumns", "writeTable"],
+  ],
   "./serve": ["createApp", "createPages", "createTrainingRoutes", "listen", "serveModel"],
 };
 

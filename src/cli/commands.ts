@@ -31,6 +31,21 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/info.ts"),
   },
   {
+    name: "plan",
+    summary: "what to train for this compute, time or money, and what that takes",
+    load: () => import("./commands/plan.ts"),
+  },
+  {
+    name: "scale fit",
+    summary: "power laws through a sweep of training runs, with their intervals",
+    load: () => import("./commands/scale-fit.ts"),
+  },
+  {
+    name: "report",
+    summary: "a training run as a page: curves, load of the experts, schedule, data, cost",
+    load: () => import("./commands/report.ts"),
+  },
+  {
     name: "sample",
     summary: "let a model write on from a prompt",
     load: () => import("./commands/sample.ts"),

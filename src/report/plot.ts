@@ -1,92 +1,126 @@
-/** A plot of lines over logarithmic axes, as an SVG file that stands alone. */
+/**
+ * A plot of lines, dots and bands over two axes, as an SVG that stands alone. Its colors suit a white page; on a page of ours the
+ * classes ink, grid and paper follow the page (page.ts).
+ */
+import { type AxisScale, placeOn, shortTick, ticksFor } from "./axis.ts";
 
-export type Series = { name: string; points: readonly { x: number; y: number }[]; isDashed?: boolean };
+export type PlotPoint = { x: number; y: number; high?: number };
+
+/** line: with a dot at each point unless it is dashed; curve: without; dots: nothing else; band: from y up to `high`. */
+export type Series = {
+  name: string;
+  points: readonly PlotPoint[];
+  isDashed?: boolean;
+  kind?: "line" | "curve" | "dots" | "band";
+};
 
 export type Plot = {
   title: string;
   xLabel: string;
   yLabel: string;
   series: readonly Series[];
-  /** Values of x that are marked. */
-  xTicks: readonly number[];
+  /** Values of x that are marked; by default round ones. */
+  xTicks?: readonly number[];
+  /** By default both are logarithmic. */
+  xScale?: AxisScale;
+  yScale?: AxisScale;
 };
 
 const size = { width: 560, height: 340, left: 72, right: 16, top: 36, bottom: 84 };
-const colors = ["#1f6feb", "#8a6d3b", "#2f8f4e", "#b3413a"];
-const font = 'font-family="system-ui, sans-serif" font-size="12" fill="#222"';
+const legendWidth = 180;
+const legendsPerRow = 2;
+const legendRowHeight = 18;
+const colors = ["#1f6feb", "#a0762a", "#2f8f4e", "#c2473f", "#8250df", "#1b8a8a", "#bf5a9d", "#6e7781"];
+export const seriesColor = (index: number): string => colors[index % colors.length]!;
+const font = 'font-family="system-ui, sans-serif" font-size="12" class="ink" fill="#222"';
 
 export function escapeXml(text: string): string {
   const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" };
   return text.replace(/[&<>"']/g, (character) => entities[character]!);
 }
 
-/** 1, 2 and 5 times powers of ten from below `min` to above `max`. */
-export function logTicks(min: number, max: number): number[] {
-  const ticks: number[] = [];
-  // a power more on either side, since a logarithm may be rounded over the edge
-  for (let power = Math.floor(Math.log10(min)) - 1; power <= Math.ceil(Math.log10(max)) + 1; power++) {
-    for (const step of [1, 2, 5]) ticks.push(step * 10 ** power);
-  }
-  const first = ticks.findLastIndex((tick) => tick <= min);
-  const last = ticks.findIndex((tick) => tick >= max);
-  return ticks.slice(Math.max(0, first), last < 0 ? ticks.length : last + 1);
+export function svgText(x: number, y: number, words: string, anchor = "middle", more = ""): string {
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}" ${font}${more}>${escapeXml(words)}</text>`;
 }
 
-function shortTick(value: number): string {
-  return value >= 1e6 ? `${value / 1e6}M` : String(Number(value.toPrecision(6)));
+/** The frame of a picture: its title, and a ground that follows the page. */
+export function svgFrame(title: string, width: number, height: number, lines: readonly string[]): string {
+  return `${[
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">`,
+    `<rect class="paper" width="${width}" height="${height}" fill="#fff"/>`,
+    svgText(width / 2, 20, title, "middle", ' font-weight="600"'),
+    ...lines,
+    "</svg>",
+  ].join("\n")}\n`;
 }
 
-/** Draws it. Values must be positive, and there must be one point at least. */
-export function plotSvg({ title, xLabel, yLabel, series, xTicks }: Plot): string {
+/** Draws it. On a logarithmic axis values must be positive, and there must be one point at least. */
+export function plotSvg({ title, xLabel, yLabel, series, xTicks, xScale = "log", yScale = "log" }: Plot): string {
   const points = series.flatMap((one) => one.points);
-  const yTicks = logTicks(Math.min(...points.map(({ y }) => y)), Math.max(...points.map(({ y }) => y)));
-  const xs = [...xTicks, ...points.map(({ x }) => x)];
-  const scale = (from: number, to: number, start: number, end: number) => (value: number) =>
-    from === to ? (start + end) / 2 : start + ((end - start) * Math.log(value / from)) / Math.log(to / from);
+  const yTicks = ticksFor(
+    yScale,
+    points.flatMap(({ y, high }) => (high === undefined ? [y] : [y, high])),
+  );
+  const marked =
+    xTicks ??
+    ticksFor(
+      xScale,
+      points.map(({ x }) => x),
+    );
+  const xs = [...marked, ...points.map(({ x }) => x)];
   const bottom = size.height - size.bottom;
   const right = size.width - size.right;
-  const atX = scale(Math.min(...xs), Math.max(...xs), size.left + 12, right - 12);
-  const atY = scale(yTicks[0]!, yTicks.at(-1)!, bottom, size.top);
-  const place = ({ x, y }: { x: number; y: number }) => `${atX(x).toFixed(1)},${atY(y).toFixed(1)}`;
-  const text = (x: number, y: number, words: string, anchor = "middle", more = "") =>
-    `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}" ${font}${more}>${escapeXml(words)}</text>`;
-  const lines = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" role="img" aria-label="${escapeXml(title)}">`,
-    `<rect width="${size.width}" height="${size.height}" fill="#fff"/>`,
-    text(size.width / 2, 20, title, "middle", ' font-weight="600"'),
+  const atX = placeOn(xScale, Math.min(...xs), Math.max(...xs), size.left + 12, right - 12);
+  const atY = placeOn(yScale, yTicks[0]!, yTicks.at(-1)!, bottom, size.top);
+  const rows = Math.ceil(series.length / legendsPerRow);
+  const height = size.height + (rows - 1) * legendRowHeight;
+  return svgFrame(title, size.width, height, [
     ...yTicks.flatMap((tick) => [
-      `<line x1="${size.left}" x2="${right}" y1="${atY(tick).toFixed(1)}" y2="${atY(tick).toFixed(1)}" stroke="#ddd"/>`,
-      text(size.left - 6, atY(tick) + 4, shortTick(tick), "end"),
+      `<line class="grid" x1="${size.left}" x2="${right}" y1="${atY(tick).toFixed(1)}" y2="${atY(tick).toFixed(1)}" stroke="#ddd"/>`,
+      svgText(size.left - 6, atY(tick) + 4, shortTick(tick), "end"),
     ]),
-    ...xTicks.flatMap((tick) => [
-      `<line x1="${atX(tick).toFixed(1)}" x2="${atX(tick).toFixed(1)}" y1="${bottom}" y2="${bottom + 4}" stroke="#888"/>`,
-      text(atX(tick), bottom + 18, shortTick(tick)),
+    ...marked.flatMap((tick) => [
+      `<line class="axis" x1="${atX(tick).toFixed(1)}" x2="${atX(tick).toFixed(1)}" y1="${bottom}" y2="${bottom + 4}" stroke="#888"/>`,
+      svgText(atX(tick), bottom + 18, shortTick(tick)),
     ]),
-    `<line x1="${size.left}" x2="${right}" y1="${bottom}" y2="${bottom}" stroke="#888"/>`,
-    text((size.left + right) / 2, bottom + 38, xLabel),
-    text(
-      16,
-      size.top + (bottom - size.top) / 2,
-      yLabel,
-      "middle",
-      ` transform="rotate(-90 16 ${(size.top + bottom) / 2})"`,
-    ),
-    ...series.flatMap((one, index) => {
-      const color = colors[index % colors.length]!;
-      const dash = one.isDashed ? ' stroke-dasharray="6 4"' : "";
-      const legendX = size.left + index * 180;
-      const legendY = size.height - 18;
-      return [
-        `<polyline points="${one.points.map(place).join(" ")}" fill="none" stroke="${color}" stroke-width="2"${dash}/>`,
-        ...(one.isDashed ? [] : one.points).map((point) => {
-          const [x, y] = place(point).split(",");
-          return `<circle cx="${x}" cy="${y}" r="3.5" fill="${color}"/>`;
-        }),
-        `<line x1="${legendX}" x2="${legendX + 28}" y1="${legendY - 4}" y2="${legendY - 4}" stroke="${color}" stroke-width="2"${dash}/>`,
-        text(legendX + 34, legendY, one.name, "start"),
-      ];
-    }),
-    "</svg>",
-  ];
-  return `${lines.join("\n")}\n`;
+    `<line class="axis" x1="${size.left}" x2="${right}" y1="${bottom}" y2="${bottom}" stroke="#888"/>`,
+    svgText((size.left + right) / 2, bottom + 38, xLabel),
+    svgText(16, (size.top + bottom) / 2, yLabel, "middle", ` transform="rotate(-90 16 ${(size.top + bottom) / 2})"`),
+    ...series.flatMap((one, index) => [
+      ...drawSeries(one, seriesColor(index), atX, atY),
+      ...legend(one, index, size.height - 18 + Math.floor(index / legendsPerRow) * legendRowHeight),
+    ]),
+  ]);
+}
+
+type Place = (value: number) => number;
+
+function drawSeries({ points, kind = "line", isDashed }: Series, color: string, atX: Place, atY: Place): string[] {
+  const place = (x: number, y: number) => `${atX(x).toFixed(1)},${atY(y).toFixed(1)}`;
+  if (kind === "band") {
+    const there = points.map(({ x, y }) => place(x, y));
+    const back = points.toReversed().map(({ x, y, high }) => place(x, high ?? y));
+    return [`<polygon points="${[...there, ...back].join(" ")}" fill="${color}" fill-opacity="0.18"/>`];
+  }
+  const dots = points.map(({ x, y }) => {
+    return `<circle cx="${atX(x).toFixed(1)}" cy="${atY(y).toFixed(1)}" r="3.5" fill="${color}"/>`;
+  });
+  if (kind === "dots") return dots;
+  const path = points.map(({ x, y }) => place(x, y)).join(" ");
+  const line = `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2"${isDashed ? dash : ""}/>`;
+  return [line, ...(kind === "line" && !isDashed ? dots : [])];
+}
+
+const dash = ' stroke-dasharray="6 4"';
+
+function legend({ name, kind, isDashed }: Series, index: number, y: number): string[] {
+  const color = seriesColor(index);
+  const x = size.left + (index % legendsPerRow) * (legendWidth + 60);
+  const sample =
+    kind === "dots"
+      ? `<circle cx="${x + 14}" cy="${y - 4}" r="3.5" fill="${color}"/>`
+      : kind === "band"
+        ? `<rect x="${x}" y="${y - 9}" width="28" height="10" fill="${color}" fill-opacity="0.18"/>`
+        : `<line x1="${x}" x2="${x + 28}" y1="${y - 4}" y2="${y - 4}" stroke="${color}" stroke-width="2"${isDashed ? dash : ""}/>`;
+  return [sample, svgText(x + 34, y, name, "start")];
 }

@@ -1,0 +1,118 @@
+import { z } from "zod";
+import { writeFileAtomic } from "../../base/files.ts";
+import { rookeryVersion } from "../../base/version.ts";
+import { fitPage } from "../../report/fit-page.ts";
+import { fitScalingLaw, type Interval, type ScalingFit } from "../../scaling/fit.ts";
+import { readTable } from "../../scaling/table-file.ts";
+import { defineCommand } from "../command.ts";
+import { alignColumns, shortNumber } from "../text.ts";
+
+const schema = z.strictObject({
+  table: z
+    .string()
+    .min(1)
+    .describe("the results of a sweep: .parquet or .csv with budget, activated_parameters, tokens and loss")
+    .meta({ valueName: "TABLE" }),
+  resamples: z.int().min(50).max(10_000).default(1000).describe("times that the noise is dealt anew for the intervals"),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .default(1)
+    .describe("fixes the resampling"),
+  write: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("write the fit with its plots as a page of its own")
+    .meta({ valueName: "FILE.html" }),
+});
+
+const range = ([low, high]: Interval, show: (value: number) => string) => `${show(low)}–${show(high)}`;
+const exponent = (value: number) => value.toFixed(4);
+
+function describe({ law, budgets, intervals, secondOpinion, leftOut, warnings, criticalBatch }: ScalingFit): string[] {
+  const power = (
+    name: string,
+    { coefficient, exponent: power }: { coefficient: number; exponent: number },
+    of: Interval,
+  ) => [name, `${coefficient.toPrecision(3)} · C^${exponent(power)}, exponent ${range(of, exponent)}`];
+  const { compute, frontier } = law;
+  return [
+    ...alignColumns(
+      [
+        ["budget", "sizes", "best N", "95%", "best D", "loss", "±"],
+        ...budgets.map(({ budget, points, minimum, intervals: of }) => [
+          budget.toExponential(2),
+          String(new Set(points.map(({ parameters }) => parameters)).size),
+          shortNumber(minimum.parameters),
+          range(of.parameters, shortNumber),
+          shortNumber(minimum.tokens),
+          minimum.loss.toFixed(4),
+          ((of.loss[1] - of.loss[0]) / 2).toFixed(4),
+        ]),
+      ],
+      { numbersFrom: 1 },
+    ),
+    "",
+    ...alignColumns([
+      power("N(C)", law.parameters, intervals.parametersExponent),
+      power("D(C)", law.tokens, intervals.tokensExponent),
+      ...(frontier
+        ? [
+            [
+              "L(C)",
+              `${frontier.floor.toFixed(3)} + ${frontier.coefficient.toPrecision(3)} · C^-${exponent(frontier.exponent)}, exponent ${range(intervals.frontierExponent, exponent)}`,
+            ],
+          ]
+        : []),
+      ["C(N, D)", `${compute.perParameterToken.toFixed(3)} N D + ${compute.perToken.toPrecision(3)} D`],
+      ...(secondOpinion
+        ? [
+            [
+              "L(N, D)",
+              `implies exponents ${exponent(secondOpinion.parametersExponent)} for N and ${exponent(secondOpinion.tokensExponent)} for D`,
+            ],
+          ]
+        : []),
+      ...(criticalBatch
+        ? [
+            [
+              "B_crit(L)",
+              `${criticalBatch.tokensAtOneNat.toPrecision(3)} / L^${criticalBatch.exponent.toFixed(2)} tokens`,
+            ],
+          ]
+        : []),
+      ...leftOut.map((one, index) => [
+        index === 0 ? "left out" : "",
+        `${one.budget.toExponential(2)}${one.isExtrapolated ? ", extrapolated" : ""}: N off by ${percent(one.logParametersError)}, D by ${percent(one.logTokensError)}, loss by ${one.lossError.toFixed(4)}`,
+      ]),
+    ]),
+    ...warnings.map((warning) => `note: ${warning}`),
+  ];
+}
+
+function percent(logarithm: number): string {
+  const value = 100 * Math.expm1(logarithm);
+  return `${value < 0 ? "" : "+"}${value.toFixed(1)}%`;
+}
+
+export const command = defineCommand({
+  schema,
+  positionals: ["table"],
+  examples: [
+    { line: "rookery scale fit sweep.parquet", purpose: "the power laws of a sweep, with their intervals" },
+    {
+      line: "rookery scale fit sweep.csv --json > fit.json",
+      purpose: "the law as a file for `rookery plan --law fit.json`",
+    },
+    { line: "rookery scale fit sweep.parquet --write fit.html", purpose: "its curves as a page" },
+  ],
+  run: async ({ table, resamples, seed, write }) => {
+    const points = await readTable(table);
+    const fit = fitScalingLaw(points, { name: table, source: table, resamples, seed });
+    if (write !== undefined) writeFileAtomic(write, fitPage(fit, rookeryVersion));
+    return fit;
+  },
+  describe,
+});

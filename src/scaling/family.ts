@@ -1,0 +1,100 @@
+/** A family of models: the proportions of one, at any size. Heads' width, experts, sparsity, sharing and vocabulary stay. */
+import { RookeryError } from "../base/errors.ts";
+import { account } from "../model/accounting.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { countFlops } from "../model/flops.ts";
+import { activatedElements, describeParameters } from "../model/parameters.ts";
+import type { ComputeLaw } from "./laws.ts";
+import { leastSquares } from "./numeric.ts";
+
+/** How far N may be off. */
+const tolerance = 0.01;
+const mostLayers = 1024;
+const widthStep = 64;
+
+/** The KV heads that divide `heads` in about the proportion of the family. */
+function keyValueHeadsFor(heads: number, family: ModelConfig): number {
+  const wanted = (heads * family.numKeyValueHeads) / family.numAttentionHeads;
+  const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((count) => heads % count === 0);
+  const distance = (count: number) => Math.abs(Math.log(count / wanted));
+  return divisors.reduce((best, count) => (distance(count) < distance(best) ? count : best));
+}
+
+/** Activated parameters without the specialised width's part, and that part for each unit of expert width. */
+function activatedBy(config: ModelConfig): (intermediateSize: number) => number {
+  const count = (width: number) =>
+    describeParameters({ ...config, intermediateSize: width, numHiddenLayers: 2 * config.claShareFactor }).reduce(
+      (sum, parameter) => {
+        const isLayer = parameter.layer !== undefined;
+        const layers = config.numHiddenLayers / (2 * config.claShareFactor);
+        return sum + activatedElements(config, parameter) * (isLayer ? layers : 1);
+      },
+      0,
+    );
+  const [one, two] = [count(1), count(2)];
+  return (width) => one + (width - 1) * (two - one);
+}
+
+/**
+ * The member of the family with about that many activated parameters: whole CLA groups of layers, whole heads, and the proportions
+ * of width to depth and of experts to width as near to the family's as they come.
+ * @throws RookeryError INVALID_OPTION where no such model is within 1%.
+ */
+export function familyMember(family: ModelConfig, activatedParameters: number): ModelConfig {
+  const aspect = family.hiddenSize / family.numHiddenLayers;
+  const expansion = family.intermediateSize / family.hiddenSize;
+  const headsPerHidden = (family.numAttentionHeads * family.headDim) / family.hiddenSize;
+  const sharing = family.numKeyValueHeads / family.numAttentionHeads;
+  let best: { config: ModelConfig; distance: number } | undefined;
+  for (let heads = 1; heads <= 1024; heads++) {
+    const hiddenSize = Math.round((heads * family.headDim) / headsPerHidden);
+    if (hiddenSize > 16_384) break;
+    const numKeyValueHeads = keyValueHeadsFor(heads, family);
+    const sharingDistance = Math.abs(Math.log(numKeyValueHeads / heads / sharing));
+    const layersWanted = hiddenSize / aspect;
+    const least = Math.max(1, Math.floor(layersWanted / 1.3 / family.claShareFactor)) * family.claShareFactor;
+    for (
+      let layers = least;
+      layers <= Math.min(mostLayers, Math.max(least, layersWanted * 1.3));
+      layers += family.claShareFactor
+    ) {
+      const shape = { ...family, hiddenSize, numAttentionHeads: heads, numKeyValueHeads, numHiddenLayers: layers };
+      const activated = activatedBy(shape);
+      const exact = 1 + (activatedParameters - activated(1)) / (activated(2) - activated(1));
+      const intermediateSize = Math.max(widthStep, Math.round(exact / widthStep) * widthStep);
+      const error = Math.abs(activated(intermediateSize) / activatedParameters - 1);
+      if (error > tolerance) continue;
+      const distance =
+        Math.abs(Math.log(hiddenSize / layers / aspect)) +
+        Math.abs(Math.log(intermediateSize / hiddenSize / expansion)) +
+        sharingDistance +
+        10 * error;
+      if (!best || distance < best.distance) best = { config: { ...shape, intermediateSize }, distance };
+    }
+  }
+  // proportions that are off by a factor of two in all are another family's
+  if (best && best.distance < Math.log(4)) return best.config;
+  throw new RookeryError(
+    "INVALID_OPTION",
+    `no model of this family has about ${activatedParameters.toExponential(2)} activated parameters`,
+    "take another --family: a smaller one has a smaller vocabulary, which is most of a small model",
+  );
+}
+
+/**
+ * C = a N D + b D as counting the family says: exact training FLOPs a token of its members, regressed on N in relative errors,
+ * and the largest of those errors. What the report calls its own constants is a fit of this kind, or must be (report-facts).
+ */
+export function countComputeLaw(
+  family: ModelConfig,
+  sequenceLength: number,
+  sizes: readonly number[],
+): ComputeLaw & { worstError: number } {
+  const members = sizes.map((size) => familyMember(family, size));
+  const flops = members.map((config) => countFlops(config, { sequenceLength }).training);
+  const rows = members.map((config) => [account(config).parameters.activated, 1]);
+  const weights = flops.map((value) => 1 / value ** 2);
+  const [a = 6, b = 0] = leastSquares(rows, flops, weights) ?? [];
+  const worstError = Math.max(...flops.map((value, i) => Math.abs((a * rows[i]![0]! + b) / value - 1)));
+  return { perParameterToken: a, perToken: b, worstError };
+}

@@ -1,0 +1,246 @@
+/**
+ * From a sweep's table to a scaling law (report §2.3.1): a quadratic in log N per budget, the least losses, power laws through
+ * them, and how far each is to be trusted.
+ */
+import { RookeryError } from "../base/errors.ts";
+import { type CriticalBatch, criticalBatchAt, fitCriticalBatch, leastCompute } from "./batch.ts";
+import { bootstrapMinima } from "./bootstrap.ts";
+import { type Budget, groupByBudget, minimumOf, type Quadratic } from "./isoflop.ts";
+import {
+  type ComputeLaw,
+  type FrontierLaw,
+  frontierAt,
+  type LossLaw,
+  type Minimum,
+  optimumOf,
+  type PowerLaw,
+  powerAt,
+  type ScalingLaw,
+  type Uncertainty,
+} from "./laws.ts";
+import { fitFrontier, fitLossLaw } from "./loss-law.ts";
+import { deviationOf, fitLine, leastSquares, meanOf, quantile } from "./numeric.ts";
+import type { Point } from "./table.ts";
+
+export type Interval = readonly [low: number, high: number];
+
+export type FittedBudget = {
+  budget: number;
+  points: readonly Point[];
+  quadratic: Quadratic;
+  /** `compute` is C_min where the table has noise scales. */
+  minimum: Minimum;
+  intervals: { parameters: Interval; tokens: Interval; loss: Interval };
+};
+
+/** What the other budgets say of one that was left out, in logarithms; of the loss in nats. */
+export type LeftOut = {
+  budget: number;
+  isExtrapolated: boolean;
+  logParametersError: number;
+  logTokensError: number;
+  lossError: number;
+};
+
+export type ScalingFit = {
+  law: ScalingLaw;
+  budgets: FittedBudget[];
+  intervals: {
+    parametersExponent: Interval;
+    tokensExponent: Interval;
+    frontierExponent: Interval;
+  };
+  criticalBatch: CriticalBatch | null;
+  /** The exponents that L(N, D), fitted to all points at once, implies. */
+  secondOpinion: { loss: LossLaw; parametersExponent: number; tokensExponent: number } | null;
+  leftOut: LeftOut[];
+  warnings: string[];
+};
+
+export type FitSettings = { name: string; source: string; resamples: number; seed: number };
+
+const leastBudgets = 3;
+const storedLaws = 200;
+
+/** The laws through minima. */
+function lawsThrough(minima: readonly Minimum[]): { parameters: PowerLaw; tokens: PowerLaw; frontier: FrontierLaw } {
+  const x = minima.map(({ compute }) => Math.log(compute));
+  const power = (values: readonly number[]): PowerLaw => {
+    const { intercept, slope } = fitLine(x, values.map(Math.log));
+    return { coefficient: Math.exp(intercept), exponent: slope };
+  };
+  return {
+    parameters: power(minima.map(({ parameters }) => parameters)),
+    tokens: power(minima.map(({ tokens }) => tokens)),
+    frontier: fitFrontier(minima),
+  };
+}
+
+/** a and b of C = a N D + b D, in relative errors; b is 0 where the sizes do not tell it apart. */
+export function fitComputeLaw(points: readonly Point[]): ComputeLaw {
+  const perToken = points.map(({ compute, tokens }) => compute / tokens);
+  const weights = perToken.map((flops) => 1 / flops ** 2);
+  const rows = points.map(({ parameters }) => [parameters, 1]);
+  const [a, b] = leastSquares(rows, perToken, weights) ?? [];
+  if (a !== undefined && b !== undefined && a > 0 && b >= 0) return { perParameterToken: a, perToken: b };
+  const alone = leastSquares(
+    rows.map(([parameters = 0]) => [parameters]),
+    perToken,
+    weights,
+  );
+  return { perParameterToken: alone?.[0] ?? 6, perToken: 0 };
+}
+
+/**
+ * @throws RookeryError BAD_DATA, with what to change: too few budgets or sizes, or a minimum outside the sizes of its budget.
+ */
+export function fitScalingLaw(points: readonly Point[], settings: FitSettings): ScalingFit {
+  const groups = groupByBudget(points);
+  if (groups.length < leastBudgets) {
+    throw new RookeryError(
+      "BAD_DATA",
+      `${settings.source} has ${groups.length === 1 ? "one budget" : `${groups.length} budgets`}: a power law cannot be told from that`,
+      `train at ${leastBudgets} budgets or more, a factor of 8 or more apart in total`,
+    );
+  }
+  const criticalBatch = fitCriticalBatch(points);
+  const corrected = (group: Budget, minimum: Minimum) => correct(group, minimum, criticalBatch);
+  const fitted = groups.map((group) => ({ group, ...minimumOf(group) }));
+  const minima = fitted.map(({ group, minimum }) => corrected(group, minimum));
+  const resampled = bootstrapMinima(
+    groups,
+    fitted.map(({ quadratic }) => quadratic),
+    settings,
+  ).map((sample) => sample.map((minimum, index) => corrected(groups[index]!, minimum)));
+  const { scale, samples } = spreadOf(minima, resampled);
+  const law = lawsThrough(minima);
+  const sampledLaws = samples.map(lawsThrough);
+  const leftOut = leaveOut(minima);
+  const uncertainty: Uncertainty = {
+    parameters: sampledLaws.slice(0, storedLaws).map((one) => one.parameters),
+    tokens: sampledLaws.slice(0, storedLaws).map((one) => one.tokens),
+    frontier: sampledLaws.slice(0, storedLaws).map((one) => one.frontier),
+    errorPerDecade: errorPerDecade(minima),
+  };
+  const compute = fitComputeLaw(points);
+  const loss = fitLossLaw(points) ?? null;
+  const implied = loss && optimumOf(loss, compute);
+  const interval = (values: readonly number[]): Interval => [quantile(values, 0.025), quantile(values, 0.975)];
+  return {
+    law: {
+      name: settings.name,
+      source: settings.source,
+      compute,
+      ...law,
+      loss,
+      computeRange: [Math.min(...minima.map((one) => one.compute)), Math.max(...minima.map((one) => one.compute))],
+      minima,
+      chosen: null,
+      uncertainty,
+      notes: [],
+    },
+    budgets: fitted.map(({ group, quadratic }, index) => ({
+      budget: group.budget,
+      points: group.points,
+      quadratic,
+      minimum: minima[index]!,
+      intervals: {
+        parameters: interval(samples.map((sample) => sample[index]!.parameters)),
+        tokens: interval(samples.map((sample) => sample[index]!.tokens)),
+        loss: interval(samples.map((sample) => sample[index]!.loss)),
+      },
+    })),
+    intervals: {
+      parametersExponent: interval(sampledLaws.map((one) => one.parameters.exponent)),
+      tokensExponent: interval(sampledLaws.map((one) => one.tokens.exponent)),
+      frontierExponent: interval(sampledLaws.map((one) => one.frontier.exponent)),
+    },
+    criticalBatch,
+    secondOpinion: loss &&
+      implied && {
+        loss,
+        parametersExponent: implied.parameters.exponent,
+        tokensExponent: implied.tokens.exponent,
+      },
+    leftOut,
+    warnings: warningsOf(minima, scale, criticalBatch),
+  };
+}
+
+/** The minimum with C_min for C, at the batch that its budget's runs had. */
+function correct({ points }: Budget, minimum: Minimum, criticalBatch: CriticalBatch | null): Minimum {
+  const batches = points.flatMap(({ batchTokens }) => (batchTokens === null ? [] : [batchTokens]));
+  if (!criticalBatch || batches.length === 0) return minimum;
+  const critical = criticalBatchAt(criticalBatch, minimum.loss);
+  return { ...minimum, compute: leastCompute(minimum.compute, meanOf(batches), critical) };
+}
+
+/**
+ * Where minima lie further from their line than the noise of their points explains (other learning rates, sizes that do not
+ * divide), all resampled ones are spread by as much: Birge's ratio.
+ */
+function spreadOf(
+  minima: readonly Minimum[],
+  resampled: readonly Minimum[][],
+): { scale: number; samples: Minimum[][] } {
+  const { parameters } = lawsThrough(minima);
+  const misses = minima.map((minimum, index) => {
+    const logs = resampled.map((sample) => Math.log(sample[index]!.parameters));
+    return Math.log(minimum.parameters / powerAt(parameters, minimum.compute)) / deviationOf(logs);
+  });
+  const freedom = minima.length - 2;
+  const ratio = Math.sqrt(misses.reduce((sum, miss) => sum + miss * miss, 0) / freedom);
+  const scale = Number.isFinite(ratio) ? Math.max(1, ratio) : 1;
+  const away = (from: number, to: number) => from * (to / from) ** scale;
+  const samples = resampled.map((sample) =>
+    sample.map((one, index) => {
+      const center = minima[index]!;
+      return {
+        compute: one.compute,
+        parameters: away(center.parameters, one.parameters),
+        tokens: away(center.tokens, one.tokens),
+        loss: center.loss + scale * (one.loss - center.loss),
+      };
+    }),
+  );
+  return { scale, samples };
+}
+
+/** What the laws through all other minima say of each. */
+function leaveOut(minima: readonly Minimum[]): LeftOut[] {
+  return minima.map((minimum, index) => {
+    const law = lawsThrough(minima.filter((_, other) => other !== index));
+    return {
+      budget: minimum.compute,
+      isExtrapolated: index === 0 || index === minima.length - 1,
+      logParametersError: Math.log(powerAt(law.parameters, minimum.compute) / minimum.parameters),
+      logTokensError: Math.log(powerAt(law.tokens, minimum.compute) / minimum.tokens),
+      lossError: frontierAt(law.frontier, minimum.compute) - minimum.loss,
+    };
+  });
+}
+
+/** How far the laws through all minima but the largest miss it, over the decades between: what extrapolation has cost here. */
+function errorPerDecade(minima: readonly Minimum[]): Uncertainty["errorPerDecade"] {
+  const [last, before] = [minima.at(-1)!, minima.at(-2)!];
+  const { logParametersError, logTokensError, lossError } = leaveOut(minima).at(-1)!;
+  const decades = Math.log10(last.compute / before.compute);
+  const per = (error: number) => Math.abs(error) / decades;
+  return { logParameters: per(logParametersError), logTokens: per(logTokensError), loss: per(lossError) };
+}
+
+function warningsOf(minima: readonly Minimum[], scale: number, criticalBatch: CriticalBatch | null): string[] {
+  const range = minima.at(-1)!.compute / minima[0]!.compute;
+  return [
+    ...(range < 8 ? [`the budgets span a factor of ${range.toFixed(1)} only: exponents need 8 or more`] : []),
+    ...(scale > 2
+      ? [
+          `minima scatter ${scale.toFixed(1)} times as much around the power law as their noise explains: intervals are that much wider`,
+        ]
+      : []),
+    ...(criticalBatch
+      ? []
+      : ["the table has no noise_tokens: C is taken as C_min, as if every batch were far below the critical one"]),
+    ...(minima.length < 4 ? ["with three budgets the loss law has no floor, and predicts too low a loss far out"] : []),
+  ];
+}

@@ -1,0 +1,16 @@
+/**
+ * What to train, before anyone pays for it: scaling laws, their fit, and plans.
+ *
+ * @example The best model for a budget by the report's law
+ * import { plan, planOptionsSchema, resolveLaw } from "rookery/scaling";
+ * const { optimal, hardware } = plan(planOptionsSchema.parse({ compute: 3.1e24 }), resolveLaw("hunyuan-large"));
+ */
+export { simpleNoiseScale } from "./batch.ts";
+export { countComputeLaw, familyMember } from "./family.ts";
+export { type FitSettings, fitScalingLaw, type ScalingFit } from "./fit.ts";
+export { resolveLaw } from "./law-file.ts";
+export { laws, type ScalingLaw } from "./laws.ts";
+export { type Plan, type PlanOptions, plan, planOptionsSchema } from "./plan.ts";
+export { type SyntheticSweep, syntheticPoints } from "./synthetic.ts";
+export { type Point, readPoints, type TableRow, tableColumns } from "./table.ts";
+export { readTable, writeTable } from "./table-file.ts";

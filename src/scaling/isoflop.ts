@@ -1,0 +1,107 @@
+/** One budget: a quadratic of the loss in log N, and where it is least. */
+import { RookeryError } from "../base/errors.ts";
+import type { Minimum } from "./laws.ts";
+import { leastSquares, meanOf } from "./numeric.ts";
+import type { Point } from "./table.ts";
+
+/** loss ≈ c0 + c1 u + c2 u², u = ln(N / center). */
+export type Quadratic = { center: number; coefficients: readonly [number, number, number] };
+
+export type Budget = { budget: number; points: readonly Point[]; sizes: number };
+
+const leastSizes = 4;
+
+/** Points by budget, the smallest first. */
+export function groupByBudget(points: readonly Point[]): Budget[] {
+  const groups = new Map<number, Point[]>();
+  for (const point of points) groups.set(point.budget, [...(groups.get(point.budget) ?? []), point]);
+  return [...groups]
+    .map(([budget, inside]) => ({
+      budget,
+      points: inside.toSorted((a, b) => a.parameters - b.parameters),
+      sizes: new Set(inside.map(({ parameters }) => parameters)).size,
+    }))
+    .sort((a, b) => a.budget - b.budget);
+}
+
+export function quadraticAt({ center, coefficients: [c0, c1, c2] }: Quadratic, parameters: number): number {
+  const u = Math.log(parameters / center);
+  return c0 + c1 * u + c2 * u * u;
+}
+
+/** The rows of the design and its center. */
+function designOf(points: readonly Point[]): { center: number; rows: number[][] } {
+  const center = Math.exp(meanOf(points.map(({ parameters }) => Math.log(parameters))));
+  const rows = points.map(({ parameters }) => {
+    const u = Math.log(parameters / center);
+    return [1, u, u * u];
+  });
+  return { center, rows };
+}
+
+export function fitQuadratic(points: readonly Point[], losses: readonly number[]): Quadratic | undefined {
+  const { center, rows } = designOf(points);
+  const found = leastSquares(rows, losses);
+  return found && { center, coefficients: found as [number, number, number] };
+}
+
+/** How much each point draws its own fitted value to itself: the diagonal of the hat matrix. */
+export function leverages(points: readonly Point[]): number[] {
+  const { rows } = designOf(points);
+  return rows.map((row, index) => {
+    const unit = rows.map((_, other) => (other === index ? 1 : 0));
+    const found = leastSquares(rows, unit) ?? [0, 0, 0];
+    return row.reduce((sum, value, i) => sum + value * found[i]!, 0);
+  });
+}
+
+/** The N at which the quadratic is least, or undefined if it bends the other way. */
+export function bottomOf({ center, coefficients: [, c1, c2] }: Quadratic): number | undefined {
+  return c2 > 0 ? center * Math.exp(-c1 / (2 * c2)) : undefined;
+}
+
+/** Tokens that a budget leaves for N parameters, interpolated between its runs. */
+export function tokensAt(points: readonly Point[], parameters: number): number {
+  const losses = points.map(({ tokens }) => Math.log(tokens));
+  const curve = fitQuadratic(points, losses);
+  return Math.exp(curve ? quadraticAt(curve, parameters) : meanOf(losses));
+}
+
+/**
+ * The minimum of a budget's curve.
+ * @throws RookeryError BAD_DATA for too few sizes, a curve without a minimum, or a minimum outside the sizes.
+ */
+export function minimumOf({ budget, points, sizes }: Budget): { quadratic: Quadratic; minimum: Minimum } {
+  const refuse = (message: string, hint: string): never => {
+    throw new RookeryError("BAD_DATA", `budget ${budget.toExponential(2)}: ${message}`, hint);
+  };
+  if (sizes < leastSizes) {
+    refuse(`${sizes} sizes are too few for a curve`, `train at least ${leastSizes}, better 5 or more`);
+  }
+  const losses = points.map(({ loss }) => loss);
+  const quadratic = fitQuadratic(points, losses);
+  const parameters = quadratic && bottomOf(quadratic);
+  const [smallest, largest] = [points[0]!.parameters, points.at(-1)!.parameters];
+  if (!quadratic || parameters === undefined) {
+    return refuse(
+      "the losses bend downward, so that there is no least one",
+      "add sizes on both sides until the loss rises at both ends, or look for a failed run among its rows",
+    );
+  }
+  if (parameters < smallest || parameters > largest) {
+    const side = parameters < smallest ? "smaller" : "larger";
+    const edge = parameters < smallest ? smallest : largest;
+    refuse(
+      `the least loss lies outside the sizes, at about ${parameters.toExponential(2)} parameters (${side} than ${edge.toExponential(2)})`,
+      `add ${side} models at this budget`,
+    );
+  }
+  const compute = meanOf(points.map((point) => point.compute));
+  const minimum = {
+    compute,
+    parameters,
+    tokens: tokensAt(points, parameters),
+    loss: quadraticAt(quadratic, parameters),
+  };
+  return { quadratic, minimum };
+}
