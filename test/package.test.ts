@@ -34,7 +34,16 @@ const exportedNames: Record<string, string[]> = {
   ],
   "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
   "./scaling": [
-    ...["countComputeLaw", "familyMember", "fitScalingLaw", "laws", "plan", "planOptionsSchema", "readPoints", "readTable"],
+    ...[
+      "countComputeLaw",
+      "familyMember",
+      "fitScalingLaw",
+      "laws",
+      "plan",
+      "planOptionsSchema",
+      "readPoints",
+      "readTable",
+    ],
     ...["resolveLaw", "simpleNoiseScale", "syntheticPoints", "tableColumns", "writeTable"],
   ],
   "./serve": ["createApp", "createPages", "createTrainingRoutes", "listen", "serveModel"],

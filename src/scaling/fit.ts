@@ -5,7 +5,7 @@
 import { RookeryError } from "../base/errors.ts";
 import { type CriticalBatch, criticalBatchAt, fitCriticalBatch, leastCompute } from "./batch.ts";
 import { bootstrapMinima } from "./bootstrap.ts";
-import { type Budget, groupByBudget, minimumOf, type Quadratic } from "./isoflop.ts";
+import { type Budget, groupByBudget, minimumOf, type Quadratic, valueAt } from "./isoflop.ts";
 import {
   type ComputeLaw,
   type FrontierLaw,
@@ -19,7 +19,7 @@ import {
   type Uncertainty,
 } from "./laws.ts";
 import { fitFrontier, fitLossLaw } from "./loss-law.ts";
-import { deviationOf, fitLine, leastSquares, meanOf, quantile } from "./numeric.ts";
+import { deviationOf, fitLine, leastSquares, quantile } from "./numeric.ts";
 import type { Point } from "./table.ts";
 
 export type Interval = readonly [low: number, high: number];
@@ -62,8 +62,11 @@ export type FitSettings = { name: string; source: string; resamples: number; see
 const leastBudgets = 3;
 const storedLaws = 200;
 
-/** The laws through minima. */
-function lawsThrough(minima: readonly Minimum[]): { parameters: PowerLaw; tokens: PowerLaw; frontier: FrontierLaw } {
+/** The laws through minima. @param floor of the loss where there are too few of them to tell it. */
+function lawsThrough(
+  minima: readonly Minimum[],
+  floor: number,
+): { parameters: PowerLaw; tokens: PowerLaw; frontier: FrontierLaw } {
   const x = minima.map(({ compute }) => Math.log(compute));
   const power = (values: readonly number[]): PowerLaw => {
     const { intercept, slope } = fitLine(x, values.map(Math.log));
@@ -72,7 +75,7 @@ function lawsThrough(minima: readonly Minimum[]): { parameters: PowerLaw; tokens
   return {
     parameters: power(minima.map(({ parameters }) => parameters)),
     tokens: power(minima.map(({ tokens }) => tokens)),
-    frontier: fitFrontier(minima),
+    frontier: fitFrontier(minima, floor),
   };
 }
 
@@ -112,18 +115,19 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
     fitted.map(({ quadratic }) => quadratic),
     settings,
   ).map((sample) => sample.map((minimum, index) => corrected(groups[index]!, minimum)));
-  const { scale, samples } = spreadOf(minima, resampled);
-  const law = lawsThrough(minima);
-  const sampledLaws = samples.map(lawsThrough);
-  const leftOut = leaveOut(minima);
+  const loss = fitLossLaw(points) ?? null;
+  const lawsOf = (of: readonly Minimum[]) => lawsThrough(of, loss?.floor ?? 0);
+  const law = lawsOf(minima);
+  const { scale, samples } = spreadOf(minima, law.parameters, resampled);
+  const sampledLaws = samples.map(lawsOf);
+  const leftOut = minima.map((one, index) => missOf(lawsOf(minima.toSpliced(index, 1)), one, index, minima.length));
   const uncertainty: Uncertainty = {
     parameters: sampledLaws.slice(0, storedLaws).map((one) => one.parameters),
     tokens: sampledLaws.slice(0, storedLaws).map((one) => one.tokens),
     frontier: sampledLaws.slice(0, storedLaws).map((one) => one.frontier),
-    errorPerDecade: errorPerDecade(minima),
+    errorPerDecade: errorPerDecade(minima, leftOut),
   };
   const compute = fitComputeLaw(points);
-  const loss = fitLossLaw(points) ?? null;
   const implied = loss && optimumOf(loss, compute);
   const interval = (values: readonly number[]): Interval => [quantile(values, 0.025), quantile(values, 0.975)];
   return {
@@ -167,12 +171,17 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
   };
 }
 
-/** The minimum with C_min for C, at the batch that its budget's runs had. */
+/** The minimum with C_min for C, at the batch that a run of its size has. */
 function correct({ points }: Budget, minimum: Minimum, criticalBatch: CriticalBatch | null): Minimum {
-  const batches = points.flatMap(({ batchTokens }) => (batchTokens === null ? [] : [batchTokens]));
-  if (!criticalBatch || batches.length === 0) return minimum;
+  const known = points.flatMap((point) => (point.batchTokens === null ? [] : [{ point, batch: point.batchTokens }]));
+  if (!criticalBatch || known.length === 0) return minimum;
+  const batch = valueAt(
+    known.map(({ point }) => point),
+    known.map((one) => one.batch),
+    minimum.parameters,
+  );
   const critical = criticalBatchAt(criticalBatch, minimum.loss);
-  return { ...minimum, compute: leastCompute(minimum.compute, meanOf(batches), critical) };
+  return { ...minimum, compute: leastCompute(minimum.compute, batch, critical) };
 }
 
 /**
@@ -181,9 +190,9 @@ function correct({ points }: Budget, minimum: Minimum, criticalBatch: CriticalBa
  */
 function spreadOf(
   minima: readonly Minimum[],
+  parameters: PowerLaw,
   resampled: readonly Minimum[][],
 ): { scale: number; samples: Minimum[][] } {
-  const { parameters } = lawsThrough(minima);
   const misses = minima.map((minimum, index) => {
     const logs = resampled.map((sample) => Math.log(sample[index]!.parameters));
     return Math.log(minimum.parameters / powerAt(parameters, minimum.compute)) / deviationOf(logs);
@@ -206,24 +215,21 @@ function spreadOf(
   return { scale, samples };
 }
 
-/** What the laws through all other minima say of each. */
-function leaveOut(minima: readonly Minimum[]): LeftOut[] {
-  return minima.map((minimum, index) => {
-    const law = lawsThrough(minima.filter((_, other) => other !== index));
-    return {
-      budget: minimum.compute,
-      isExtrapolated: index === 0 || index === minima.length - 1,
-      logParametersError: Math.log(powerAt(law.parameters, minimum.compute) / minimum.parameters),
-      logTokensError: Math.log(powerAt(law.tokens, minimum.compute) / minimum.tokens),
-      lossError: frontierAt(law.frontier, minimum.compute) - minimum.loss,
-    };
-  });
+/** What laws say of a minimum that was left out of them. */
+function missOf(law: ReturnType<typeof lawsThrough>, minimum: Minimum, index: number, count: number): LeftOut {
+  return {
+    budget: minimum.compute,
+    isExtrapolated: index === 0 || index === count - 1,
+    logParametersError: Math.log(powerAt(law.parameters, minimum.compute) / minimum.parameters),
+    logTokensError: Math.log(powerAt(law.tokens, minimum.compute) / minimum.tokens),
+    lossError: frontierAt(law.frontier, minimum.compute) - minimum.loss,
+  };
 }
 
 /** How far the laws through all minima but the largest miss it, over the decades between: what extrapolation has cost here. */
-function errorPerDecade(minima: readonly Minimum[]): Uncertainty["errorPerDecade"] {
+function errorPerDecade(minima: readonly Minimum[], leftOut: readonly LeftOut[]): Uncertainty["errorPerDecade"] {
   const [last, before] = [minima.at(-1)!, minima.at(-2)!];
-  const { logParametersError, logTokensError, lossError } = leaveOut(minima).at(-1)!;
+  const { logParametersError, logTokensError, lossError } = leftOut.at(-1)!;
   const decades = Math.log10(last.compute / before.compute);
   const per = (error: number) => Math.abs(error) / decades;
   return { logParameters: per(logParametersError), logTokens: per(logTokensError), loss: per(lossError) };
@@ -241,6 +247,6 @@ function warningsOf(minima: readonly Minimum[], scale: number, criticalBatch: Cr
     ...(criticalBatch
       ? []
       : ["the table has no noise_tokens: C is taken as C_min, as if every batch were far below the critical one"]),
-    ...(minima.length < 4 ? ["with three budgets the loss law has no floor, and predicts too low a loss far out"] : []),
+    ...(minima.length < 4 ? ["with three budgets the floor of L(C) is that of L(N, D)"] : []),
   ];
 }

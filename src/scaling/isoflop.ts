@@ -60,11 +60,19 @@ export function bottomOf({ center, coefficients: [, c1, c2] }: Quadratic): numbe
   return c2 > 0 ? center * Math.exp(-c1 / (2 * c2)) : undefined;
 }
 
-/** Tokens that a budget leaves for N parameters, interpolated between its runs. */
+/** What goes with N parameters at a budget (tokens, a batch), interpolated between its runs; values are above 0. */
+export function valueAt(points: readonly Point[], values: readonly number[], parameters: number): number {
+  const logs = values.map(Math.log);
+  const curve = fitQuadratic(points, logs);
+  return Math.exp(curve ? quadraticAt(curve, parameters) : meanOf(logs));
+}
+
 export function tokensAt(points: readonly Point[], parameters: number): number {
-  const losses = points.map(({ tokens }) => Math.log(tokens));
-  const curve = fitQuadratic(points, losses);
-  return Math.exp(curve ? quadraticAt(curve, parameters) : meanOf(losses));
+  return valueAt(
+    points,
+    points.map(({ tokens }) => tokens),
+    parameters,
+  );
 }
 
 /**

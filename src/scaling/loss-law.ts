@@ -66,9 +66,9 @@ export function fitLossLaw(points: readonly Point[]): LossLaw | undefined {
 
 /**
  * L(C) along the optimum. The floor is found where the rest is closest to a power law, between 0 and just under the least loss;
- * with fewer than four minima it is 0, since three numbers cannot be had from three.
+ * with fewer than four minima it is `otherFloor`, since three numbers cannot be had from three.
  */
-export function fitFrontier(minima: readonly Pick<Minimum, "compute" | "loss">[]): FrontierLaw {
+export function fitFrontier(minima: readonly Pick<Minimum, "compute" | "loss">[], otherFloor: number): FrontierLaw {
   const least = Math.min(...minima.map(({ loss }) => loss));
   const x = minima.map(({ compute }) => Math.log(compute));
   const lawFor = (floor: number): FrontierLaw => {
@@ -78,7 +78,7 @@ export function fitFrontier(minima: readonly Pick<Minimum, "compute" | "loss">[]
     );
     return { floor, coefficient: Math.exp(intercept), exponent: -slope };
   };
-  if (minima.length < 4) return lawFor(0);
+  if (minima.length < 4) return lawFor(Math.min(otherFloor, 0.98 * least));
   const errorFor = (floor: number) => {
     const { coefficient, exponent } = lawFor(floor);
     return minima.reduce((sum, { compute, loss }) => sum + (floor + coefficient / compute ** exponent - loss) ** 2, 0);

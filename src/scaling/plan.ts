@@ -212,7 +212,7 @@ function warningsOf(
     ...(direction === "inside"
       ? []
       : [
-          `extrapolated: ${factor.toPrecision(2)} times (${decades.toFixed(1)} decades) ${direction} what the law was fitted to${optimal.activatedParametersInterval ? "; the band is widened for it" : ", and it has no intervals"}`,
+          `extrapolated: ${Number(factor.toPrecision(2))} times (${decades.toFixed(1)} decades) ${direction} what the law was fitted to${optimal.activatedParametersInterval ? "; the band is widened for it" : ", and it has no intervals"}`,
         ]),
     ...(Math.abs(off - 1) > 0.02
       ? [`the law's N and D were fitted apart: together they take ${off.toFixed(2)} times this compute`]

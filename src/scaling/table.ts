@@ -8,9 +8,9 @@ import { quoteForMessage } from "../base/files.ts";
 type ColumnType = "number" | "text";
 type Column = { type: ColumnType; isRequired: boolean; meaning: string };
 
-const number = (meaning: string): Column => ({ type: "number", isRequired: false, meaning });
-const required = (meaning: string): Column => ({ type: "number", isRequired: true, meaning });
-const text = (meaning: string): Column => ({ type: "text", isRequired: false, meaning });
+const number = (meaning: string) => ({ type: "number", isRequired: false, meaning }) as const;
+const required = (meaning: string) => ({ type: "number", isRequired: true, meaning }) as const;
+const text = (meaning: string) => ({ type: "text", isRequired: false, meaning }) as const;
 
 /** In the order in which they are written. */
 export const tableColumns = {
@@ -108,7 +108,7 @@ function isAbsent(value: unknown): boolean {
 function positive(value: unknown, what: string): number {
   const number = typeof value === "bigint" || typeof value === "string" ? Number(value) : value;
   if (typeof number === "number" && Number.isFinite(number) && number > 0 && !isAbsent(value)) return number;
-  const shown = typeof value === "string" ? quoteForMessage(value) : isAbsent(value) ? "empty" : String(value);
+  const shown = isAbsent(value) ? "empty" : typeof value === "string" ? quoteForMessage(value) : String(value);
   throw damaged(
     `${what} is ${shown}`,
     "it must be a number above 0: mend the row, remove it, or set its status to failed",

@@ -1,0 +1,31 @@
+/** How numbers read on a page. */
+
+const steps = [
+  [1e12, "T"],
+  [1e9, "B"],
+  [1e6, "M"],
+  [1e4, "K"],
+] as const;
+
+/** 5.81e10 → "58.1B". */
+export function countText(value: number): string {
+  const [from, suffix] = steps.find(([least]) => Math.abs(value) >= least) ?? [1, ""];
+  const size = suffix === "K" ? 1e3 : from;
+  return `${Number((value / size).toPrecision(3))}${suffix}`;
+}
+
+export function flopsText(value: number): string {
+  return value.toExponential(2).replace("e+", "e");
+}
+
+export function gigabytesText(bytes: number): string {
+  return `${Number((bytes / 1e9).toPrecision(3))} GB`;
+}
+
+export function percentText(share: number, digits = 1): string {
+  return `${(100 * share).toFixed(digits)}%`;
+}
+
+export function intervalText(interval: readonly [number, number] | null, show = countText): string {
+  return interval ? `${show(interval[0])}–${show(interval[1])}` : "none";
+}

@@ -1,0 +1,96 @@
+/** A scaling fit as a page that stands alone; all that its plots show is in the fit, which lies in the page as JSON, too. */
+import type { ScalingFit } from "../scaling/fit.ts";
+import { quadraticAt } from "../scaling/isoflop.ts";
+import { logSpaced } from "../scaling/numeric.ts";
+import { planCurves } from "../scaling/plan-curves.ts";
+import { countText, flopsText, intervalText } from "./figures.ts";
+import { isoFlopPlot, powerLawPlot } from "./law-plots.ts";
+import { htmlPage, notes, paragraph, plots, table } from "./page.ts";
+
+export function fitPage(fit: ScalingFit, rookeryVersion: string): string {
+  const { law, budgets, intervals, leftOut, warnings, secondOpinion } = fit;
+  const isoFlop = budgets.map(({ minimum, points, quadratic }) => ({
+    compute: minimum.compute,
+    points: logSpaced(points[0]!.parameters, points.at(-1)!.parameters, 31).map((activatedParameters) => {
+      return { activatedParameters, loss: quadraticAt(quadratic, activatedParameters) };
+    }),
+    best: { activatedParameters: minimum.parameters, loss: minimum.loss },
+  }));
+  const measured = budgets.flatMap(({ points }) => points.map(({ parameters, loss }) => ({ x: parameters, y: loss })));
+  const curves = planCurves(law, law.computeRange[1]);
+  const minima = (what: "parameters" | "tokens") => [
+    { name: "minima", points: law.minima.map((one) => ({ x: one.compute, y: one[what] })) },
+  ];
+  const exponent = (value: number) => value.toFixed(4);
+  const power = ({ coefficient, exponent: of }: { coefficient: number; exponent: number }) =>
+    `${coefficient.toPrecision(3)} · C^${exponent(of)}`;
+  return htmlPage(
+    "Scaling fit",
+    [
+      paragraph(`Rookery ${rookeryVersion}, from ${law.source}.`),
+      notes(warnings),
+      table(
+        ["law", "fit", "exponent, 95%", "second opinion"],
+        [
+          [
+            "N(C)",
+            power(law.parameters),
+            intervalText(intervals.parametersExponent, exponent),
+            secondOpinion ? exponent(secondOpinion.parametersExponent) : "",
+          ],
+          [
+            "D(C)",
+            power(law.tokens),
+            intervalText(intervals.tokensExponent, exponent),
+            secondOpinion ? exponent(secondOpinion.tokensExponent) : "",
+          ],
+          ...(law.frontier
+            ? [
+                [
+                  "L(C)",
+                  `${law.frontier.floor.toFixed(3)} + ${law.frontier.coefficient.toPrecision(3)} · C^-${exponent(law.frontier.exponent)}`,
+                  intervalText(intervals.frontierExponent, exponent),
+                  "",
+                ],
+              ]
+            : []),
+          [
+            "C(N, D)",
+            `${law.compute.perParameterToken.toFixed(3)} N D + ${law.compute.perToken.toPrecision(3)} D`,
+            "",
+            "",
+          ],
+        ],
+      ),
+      plots([
+        isoFlopPlot("Loss by size, a curve a budget", isoFlop, [{ name: "runs", points: measured }]),
+        powerLawPlot("Best size for the compute", "activated parameters", curves.parameters, minima("parameters")),
+        powerLawPlot("Best number of tokens for the compute", "tokens", curves.tokens, minima("tokens")),
+      ]),
+      "<h2>Budgets</h2>",
+      table(
+        ["FLOPs", "runs", "best N", "95%", "best D", "loss", "95%"],
+        budgets.map(({ minimum, points, intervals: of }) => [
+          flopsText(minimum.compute),
+          String(points.length),
+          countText(minimum.parameters),
+          intervalText(of.parameters),
+          countText(minimum.tokens),
+          minimum.loss.toFixed(4),
+          intervalText(of.loss, (value) => value.toFixed(4)),
+        ]),
+      ),
+      "<h2>Each budget as the others foretell it</h2>",
+      table(
+        ["FLOPs", "extrapolated", "N off by", "D off by", "loss off by"],
+        leftOut.map((one) => [
+          flopsText(one.budget),
+          one.isExtrapolated ? "yes" : "no",
+          ...[one.logParametersError, one.logTokensError].map((error) => `${(100 * Math.expm1(error)).toFixed(1)}%`),
+          one.lossError.toFixed(4),
+        ]),
+      ),
+    ],
+    { format: "rookery-scale-fit/1", rookeryVersion, ...fit, curves: { ...curves, isoFlop } },
+  );
+}

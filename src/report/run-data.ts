@@ -1,0 +1,192 @@
+/** What a finished or stopped run has left, read for its report: `metrics.jsonl` as at most so many rows, options, sources. */
+import fs from "node:fs";
+import path from "node:path";
+import { RookeryError } from "../base/errors.ts";
+import { fileError, ioChunkBytes, readTextFile } from "../base/files.ts";
+import { isPlainObject } from "../base/option-schema.ts";
+import { readRunConfig, runPaths } from "../train/run-directory.ts";
+
+/** Where each column comes from in a line of `metrics.jsonl`. */
+const sources = {
+  loss: "crossEntropy",
+  gradientNorm: "gradientNorm",
+  learningRate: "learningRate",
+  expertLearningRate: "expertLearningRate",
+  tokensPerSecond: "tokensPerSecond",
+  balanceLoss: "balanceLoss",
+  recycledShare: "recycledShare",
+  droppedShare: "droppedShare",
+} as const;
+
+export type RunColumn = keyof typeof sources;
+const columns = Object.keys(sources) as RunColumn[];
+
+/** Means over neighboring steps; `loads` is layer by layer the share of each expert over an even one. */
+export type RunRow = { step: number; tokens: number; values: Record<RunColumn, number | null>; loads: number[][] };
+
+export type RunData = {
+  name: string;
+  /** The version of Rookery. */
+  trainedBy: string;
+  options: Record<string, unknown>;
+  steps: number;
+  tokens: number;
+  seconds: number;
+  peakMemoryBytes: number | null;
+  skippedSteps: number;
+  stepsPerRow: number;
+  rows: RunRow[];
+  evaluations: { step: number; crossEntropy: number; bitsPerByte: number }[];
+  /** Tokens and documents by source, as the model's card tells; empty while there is no model. */
+  sources: { name: string; license: string; tokens: string; documents: string }[];
+};
+
+const mostRows = 512;
+const mostLineBytes = 8 << 20;
+const mostLoads = 4096;
+const mostEvaluations = 10_000;
+
+/** @throws RookeryError MODEL_NOT_FOUND for no run, BAD_DATA for a run without a step. */
+export function readRun(runsFolder: string, name: string): RunData {
+  const paths = runPaths(runsFolder, name);
+  if (!fs.existsSync(paths.config)) {
+    throw new RookeryError(
+      "MODEL_NOT_FOUND",
+      `there is no run ${JSON.stringify(name)} in ${runsFolder}`,
+      "correct RUN, or name its folder with --runs-folder",
+    );
+  }
+  const { options, rookeryVersion } = readRunConfig(paths.config);
+  const data: RunData = {
+    ...{
+      name,
+      trainedBy: rookeryVersion,
+      options,
+      steps: 0,
+      tokens: 0,
+      seconds: 0,
+      peakMemoryBytes: null,
+      skippedSteps: 0,
+    },
+    ...{ stepsPerRow: 1, rows: [], evaluations: [], sources: sourcesOf(path.join(paths.model, "README.md")) },
+  };
+  const pending: RunRow[] = [];
+  for (const line of linesOf(paths.metrics)) {
+    const record = parse(line);
+    if (record?.kind === "evaluation") addEvaluation(data, record);
+    if (record?.kind === "step") addStep(data, record, pending);
+  }
+  if (pending.length > 0) data.rows.push(meanOf(pending));
+  if (data.rows.length > 0) return data;
+  throw new RookeryError("BAD_DATA", `the run ${JSON.stringify(name)} has no step yet`, "let it train for a while");
+}
+
+function* linesOf(file: string): Generator<string> {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(file, "r");
+  } catch (error) {
+    throw fileError(error, file, "read");
+  }
+  try {
+    const buffer = Buffer.alloc(ioChunkBytes);
+    let rest = Buffer.alloc(0);
+    for (let count = fs.readSync(descriptor, buffer); count > 0; count = fs.readSync(descriptor, buffer)) {
+      const chunk = Buffer.concat([rest, buffer.subarray(0, count)]);
+      let start = 0;
+      for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
+        yield chunk.toString("utf8", start, end);
+        start = end + 1;
+      }
+      // a longer line is none of a run's
+      rest = chunk.length - start > mostLineBytes ? Buffer.alloc(0) : Buffer.from(chunk.subarray(start));
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** A line that is half written, or none of ours, is passed over. */
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    const record: unknown = JSON.parse(line);
+    return isPlainObject(record) && Number.isSafeInteger(record.step) ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function addEvaluation(
+  data: RunData,
+  { step, heldOutCrossEntropy, heldOutBitsPerByte }: Record<string, unknown>,
+): void {
+  if (typeof heldOutCrossEntropy !== "number" || typeof heldOutBitsPerByte !== "number") return;
+  if (data.evaluations.length >= mostEvaluations) return;
+  data.evaluations.push({ step: step as number, crossEntropy: heldOutCrossEntropy, bitsPerByte: heldOutBitsPerByte });
+}
+
+function addStep(data: RunData, record: Record<string, unknown>, pending: RunRow[]): void {
+  const number = (name: string) => (typeof record[name] === "number" ? (record[name] as number) : null);
+  data.steps = record.step as number;
+  data.tokens = number("tokens") ?? data.tokens;
+  data.seconds += number("seconds") ?? 0;
+  data.peakMemoryBytes = Math.max(data.peakMemoryBytes ?? 0, number("peakMemoryBytes") ?? 0) || null;
+  if (record.updated === false) data.skippedSteps++;
+  const values = Object.fromEntries(columns.map((column) => [column, number(sources[column])]));
+  pending.push({
+    step: data.steps,
+    tokens: data.tokens,
+    values: values as Record<RunColumn, number | null>,
+    loads: loadsOf(record.layers),
+  });
+  if (pending.length < data.stepsPerRow) return;
+  data.rows.push(meanOf(pending));
+  pending.length = 0;
+  if (data.rows.length < 2 * mostRows) return;
+  data.rows = Array.from({ length: mostRows }, (_, pair) => meanOf(data.rows.slice(2 * pair, 2 * pair + 2)));
+  data.stepsPerRow *= 2;
+}
+
+function loadsOf(layers: unknown): number[][] {
+  if (!Array.isArray(layers)) return [];
+  let room = mostLoads;
+  return layers.flatMap((layer) => {
+    const load: unknown = isPlainObject(layer) ? layer.load : undefined;
+    if (!Array.isArray(load) || load.length === 0 || load.length > room) return [];
+    room -= load.length;
+    const counts = load.map((count) => (typeof count === "number" && count > 0 ? count : 0));
+    const even = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+    return [counts.map((count) => (even > 0 ? count / even : 0))];
+  });
+}
+
+function meanOf(rows: readonly RunRow[]): RunRow {
+  const last = rows.at(-1)!;
+  if (rows.length === 1) return last;
+  const mean = (numbers: readonly (number | null)[]) => {
+    const known = numbers.filter((value) => value !== null);
+    return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
+  };
+  const values = Object.fromEntries(columns.map((column) => [column, mean(rows.map((row) => row.values[column]))]));
+  const loads = last.loads.map((experts, layer) =>
+    experts.map((_, expert) => mean(rows.map((row) => row.loads[layer]?.[expert] ?? null)) ?? 0),
+  );
+  return { step: last.step, tokens: last.tokens, values: values as Record<RunColumn, number | null>, loads };
+}
+
+/** The table of sources in the model's card. */
+function sourcesOf(card: string): RunData["sources"] {
+  if (!fs.existsSync(card)) return [];
+  const lines = readTextFile(card, 1 << 24).split("\n");
+  const start = lines.indexOf("| source | license | tokens | documents |");
+  if (start < 0) return [];
+  const rows = lines.slice(start + 2);
+  const end = rows.findIndex((line) => !line.startsWith("|"));
+  return rows.slice(0, end < 0 ? rows.length : end).map((line) => {
+    const [name = "", license = "", tokens = "", documents = ""] = line
+      .split("|")
+      .slice(1)
+      .map((cell) => cell.trim());
+    return { name, license, tokens, documents };
+  });
+}
