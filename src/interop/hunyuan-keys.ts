@@ -12,6 +12,9 @@ export const limits = {
   positions: { min: 1, max: 2 ** 40 },
 } as const;
 
+/** A list of the tensors of more experts would fill the memory before the first of them is missed. */
+const maxExpertsInAll = 1 << 17;
+
 /** Keys of any Hunyuan config.json that do not change what the language model computes. */
 const harmlessKeys = [
   // How weights are stored: readQuantization.
@@ -115,6 +118,13 @@ export function checkRead(config: ModelConfig, file: string): ModelConfig {
     throw new RookeryError(
       "INVALID_CONFIG",
       `${file}: heads of width 2 cannot be scaled: alpha^(d / (d - 2)) has no value`,
+      "mend config.json",
+    );
+  }
+  if (config.numHiddenLayers * Math.max(1, config.numExperts) > maxExpertsInAll) {
+    throw new RookeryError(
+      "INVALID_CONFIG",
+      `${file}: ${config.numHiddenLayers} layers of ${config.numExperts} experts are more than any model has`,
       "mend config.json",
     );
   }

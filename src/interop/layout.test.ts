@@ -303,6 +303,13 @@ describe("config.json of others", () => {
       /width 2 cannot be scaled/,
       "INVALID_CONFIG",
     ],
+    [
+      "more experts than memory has room for names",
+      large,
+      { num_hidden_layers: 1024, num_experts: 1024 },
+      /1024 layers of 1024 experts/,
+      "INVALID_CONFIG",
+    ],
     ["no head width", a13b, { attention_head_dim: null }, /"head_dim" is missing/, "INVALID_CONFIG"],
   ];
   for (const [what, base, changes, message, code = "UNSUPPORTED_MODEL"] of refused) {
