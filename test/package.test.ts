@@ -32,7 +32,10 @@ const exportedNames: Record<string, string[]> = {
     ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
-  "./interop": ["loadModel", "loadTransformer", "readModelDirectory", "resolveModel"],
+  "./interop": [
+    ...["exportGguf", "exportModel", "inspectDirectory", "loadModel", "loadTransformer", "readModelDirectory"],
+    "resolveModel",
+  ],
   "./scaling": [
     ...[
       "countComputeLaw",
