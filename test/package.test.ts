@@ -28,6 +28,7 @@ const exportedNames: Record<string, string[]> = {
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
   ],
   "./train": ["train", "trainOptionsSchema"],
+  "./align": [...["dpo", "dpoOptionsSchema", "reward", "rewardOptionsSchema"], ...["sft", "sftOptionsSchema"]],
   "./engine": [
     ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],

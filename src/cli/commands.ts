@@ -21,6 +21,26 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/train.ts"),
   },
   {
+    name: "sft",
+    summary: "fine-tune a model on conversations",
+    load: () => import("./commands/sft.ts"),
+  },
+  {
+    name: "reward",
+    summary: "train a model that scores answers, from pairs of a better and a worse one",
+    load: () => import("./commands/reward.ts"),
+  },
+  {
+    name: "dpo",
+    summary: "align a model to preferences: pairs from files, and pairs that it samples itself",
+    load: () => import("./commands/dpo.ts"),
+  },
+  {
+    name: "tasks generate",
+    summary: "write tasks with answers that can be checked: to train on, to compare, and to measure with",
+    load: () => import("./commands/tasks-generate.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { writeTinyModel } from "../../test/tiny-model.ts";
+import { sha256OfFile } from "../base/files.ts";
+import { liveMemory } from "../kernels/bindings/memory.ts";
+import { dpoOptionsSchema, rewardOptionsSchema, type StageOptions, sftOptionsSchema } from "./options.ts";
+import { runStage } from "./run.ts";
+import type { StageEvent, StageName } from "./stage.ts";
+
+const folder = fs.mkdtempSync(path.join(tmpdir(), "rookery-align-"));
+const runsFolder = path.join(folder, "runs");
+after(() => fs.rmSync(folder, { recursive: true }));
+
+const words = "rookery rock penguins chicks cold sea the on and".split(" ");
+const say = (n: number) => `${words[n % 9]} ${words[(n * 5 + 2) % 9]} ${words[(n >> 2) % 9]}`;
+const chats = path.join(folder, "chats.jsonl");
+const pairs = path.join(folder, "pairs.jsonl");
+const common = { sequenceLength: 64, microBatchRows: 2, seed: 3, threads: 2, runsFolder, evaluateEvery: 3 };
+const preference = { ...common, data: [pairs], batchPairs: 4, learningRate: 1e-3 };
+
+let model: string;
+
+before(async () => {
+  const lines = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join("");
+  const turns = (n: number) => [
+    { role: "user", content: say(n) },
+    { role: "assistant", content: say(n + 1) },
+  ];
+  fs.writeFileSync(chats, lines(Array.from({ length: 40 }, (_, n) => ({ messages: turns(n) }))));
+  fs.writeFileSync(
+    pairs,
+    lines(Array.from({ length: 30 }, (_, n) => ({ prompt: say(n), chosen: say(n + 1), rejected: say(n + 7) }))),
+  );
+  model = await writeTinyModel(folder);
+  await runStage("reward", rewardOptionsSchema.parse({ ...preference, model, steps: 2, name: "judge" }), {});
+});
+
+function optionsOf(stage: StageName): Record<string, unknown> {
+  if (stage === "sft") return { ...common, model, data: [chats], batchTokens: 128, learningRate: 1e-3, epochs: 2 };
+  if (stage === "reward") return { ...preference, model };
+  const online = { onlineShare: 0.5, rewardModel: "judge", samplesPerPrompt: 3, maxAnswerTokens: 8 };
+  return { ...preference, ...online, model };
+}
+
+const parse = (stage: StageName, options: object): StageOptions =>
+  ({ sft: sftOptionsSchema, reward: rewardOptionsSchema, dpo: dpoOptionsSchema })[stage].parse(options);
+
+const weightsOf = (name: string) =>
+  fs
+    .readdirSync(path.join(runsFolder, name, "model"))
+    .filter((file) => file.endsWith(".safetensors"))
+    .sort()
+    .map((file) => `${file} ${sha256OfFile(path.join(runsFolder, name, "model", file))}`);
+
+/** Steps of the metrics without what clocks and memory say. */
+const metricsOf = (name: string) =>
+  fs
+    .readFileSync(path.join(runsFolder, name, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => ({ ...(JSON.parse(line) as object), seconds: 0, tokensPerSecond: 0 }));
+
+for (const stage of ["sft", "reward", "dpo"] as const) {
+  describe(stage, () => {
+    const options = { steps: 7, checkpointEvery: 2 };
+    it("learns, and leaves a run, a model and no memory", async () => {
+      const before = liveMemory();
+      const events: StageEvent[] = [];
+      const given = parse(stage, { ...optionsOf(stage), ...options, name: `${stage}-whole` });
+      const result = await runStage(stage, given, { onEvent: (event) => void events.push(event) });
+      assert.equal(result.steps, 7);
+      const losses = events.flatMap((event) => (event.type === "stage-step" ? [event.loss] : []));
+      assert.equal(losses.length, 7);
+      assert.ok(losses.every(Number.isFinite));
+      if (stage === "sft") assert.ok(losses.at(-1)! < losses[0]!, losses.join());
+      assert.deepEqual(liveMemory(), before);
+      assert.ok(fs.existsSync(path.join(result.modelFolder, "tokenizer.json")));
+    });
+
+    for (const stopAt of stage === "dpo" ? [5] : [3, 4]) {
+      it(`killed after step ${stopAt} and resumed, ends with the same bits`, async () => {
+        const name = `${stage}-killed-${stopAt}`;
+        const kill = new Error("killed");
+        await assert.rejects(
+          runStage(stage, parse(stage, { ...optionsOf(stage), ...options, name }), {
+            onEvent(event) {
+              if (event.type === "stage-step" && event.step === stopAt) throw kill;
+            },
+          }),
+          kill,
+        );
+        await runStage(stage, parse(stage, { resume: true, name, runsFolder, threads: 1 }), {});
+        assert.deepEqual(weightsOf(name), weightsOf(`${stage}-whole`));
+        assert.deepEqual(metricsOf(name), metricsOf(`${stage}-whole`));
+      });
+    }
+  });
+}
+
+describe("a stage refuses", () => {
+  const options = { steps: 4, checkpointEvery: 1 };
+
+  it("to go on with other data, another stage, or other settings", async () => {
+    const name = "changed";
+    const controller = new AbortController();
+    const stopped = runStage("sft", parse("sft", { ...optionsOf("sft"), ...options, name }), {
+      signal: controller.signal,
+      onEvent: (event) => event.type === "stage-step" && controller.abort(),
+    });
+    await assert.rejects(stopped, { code: "INTERRUPTED", hint: /rookery sft --resume --name changed/ });
+    const resume = { resume: true, name, runsFolder };
+    await assert.rejects(runStage("dpo", parse("dpo", resume), {}), { code: "INVALID_OPTION", message: /rookery sft/ });
+    const hotter = runStage("sft", parse("sft", { ...resume, learningRate: 0.5 }), {});
+    await assert.rejects(hotter, { code: "INVALID_OPTION", message: /learningRate/ });
+    const text = fs.readFileSync(chats, "utf8");
+    fs.writeFileSync(chats, text.replace("penguins", "chicks"));
+    const changed = runStage("sft", parse("sft", resume), {});
+    await assert.rejects(changed, { code: "INVALID_OPTION", message: /is not what the run began with/ });
+    fs.writeFileSync(chats, text);
+  });
+
+  it("a preset, no data, and records of which none is left", async () => {
+    const run = (changes: object) => runStage("sft", parse("sft", { ...optionsOf("sft"), ...changes }), {});
+    await assert.rejects(run({ model: "nano" }), { code: "MODEL_NOT_FOUND" });
+    await assert.rejects(run({ data: [] }), { code: "INVALID_OPTION", message: /data to learn from/ });
+    await assert.rejects(run({ sequenceLength: 8, batchTokens: 8 }), { code: "BAD_DATA", message: /40 are left out/ });
+    await assert.rejects(run({ sequenceLength: 1024 }), { code: "INVALID_OPTION", message: /700 positions/ });
+  });
+});

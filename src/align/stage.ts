@@ -1,0 +1,70 @@
+/** What the stages of alignment have in common: steps that can be told apart by number alone, measured, saved and resumed. */
+import type { CommandContext, RookeryEvent } from "../base/events.ts";
+import type { LoadedModel } from "../interop/load.ts";
+import type { TrainedParameter } from "../model/transformer.ts";
+import type { Execution } from "../tensor/execution.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { AdamW } from "../train/optimizer.ts";
+import type { LayerRouting, Rates } from "../train/step.ts";
+
+export const stageNames = ["sft", "reward", "dpo"] as const;
+export type StageName = (typeof stageNames)[number];
+
+export type StageEvent =
+  | RookeryEvent
+  | { type: "run"; name: string; path: string }
+  | {
+      type: "stage-step";
+      step: number;
+      steps: number;
+      /** What is minimised, without the routers' losses. */
+      loss: number;
+      gradientNorm: number;
+      learningRate: number;
+      tokensPerSecond: number;
+      secondsLeft: number;
+      figures: Figures;
+    }
+  | { type: "stage-evaluation"; step: number; figures: Figures }
+  | { type: "checkpoint"; step: number; path: string };
+
+export type StageContext = CommandContext<StageEvent>;
+
+/** Named numbers of a step or of a measurement; null where one is not known. */
+export type Figures = Record<string, number | null>;
+
+export type StageStep = {
+  loss: number;
+  balanceLoss: number;
+  layers: LayerRouting[];
+  tokens: number;
+  gradientNorm: number;
+  /** False if the loss or the gradient was not finite; the weights are then as before. */
+  updated: boolean;
+  figures: Figures;
+};
+
+export type NamedState = { name: string; tensor: Tensor };
+
+/** What a stage is given: the model it begins with, and where to compute. Everything is borrowed. */
+export type StageParts = { execution: Execution; base: LoadedModel };
+
+export interface Stage extends Disposable {
+  readonly totalSteps: number;
+  /** Names everything that the steps depend on besides the options: the data, as it was read. */
+  readonly fingerprint: string;
+  /** Records left out, by reason. */
+  readonly leftOut: Readonly<Record<string, number>>;
+  /** One line about the data. */
+  readonly summary: string;
+  /** What the optimizer changes. */
+  trainedParameters(): readonly TrainedParameter[];
+  /** What a checkpoint holds besides the trained weights and the optimizer. */
+  extraState(): readonly NamedState[];
+  /** Update `step`, counted from 1. Depends on nothing but its number, the weights and the moments. */
+  runStep(step: number, optimizer: AdamW, rates: Rates): StageStep;
+  /** What held-out records say; empty if there are none. */
+  evaluate(): Figures;
+  /** Writes the model that the stage has made. */
+  saveModel(folder: string, facts: { name: string; steps: number; figures: Figures; tokenizerFolder: string }): void;
+}

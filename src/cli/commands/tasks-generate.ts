@@ -1,0 +1,93 @@
+import fs from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import { RookeryError } from "../../base/errors.ts";
+import { makeFolder, writeFileAtomic } from "../../base/files.ts";
+import { familiesNamed, makeTasks, taskFamilies } from "../../tasks/generate.ts";
+import { taskConversation, taskPreference } from "../../tasks/records.ts";
+import { type Task, taskLanguages } from "../../tasks/task.ts";
+import { defineCommand } from "../command.ts";
+
+const count = z.int().min(0).max(10_000_000);
+
+const schema = z.strictObject({
+  out: z.string().min(1).describe("the folder to write to").meta({ valueName: "FOLDER" }),
+  count: count.default(10_000).describe("conversations to train on, and as many preference pairs"),
+  testCount: count.default(1000).describe("tasks to measure with, of the same families and of unseen ones"),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .default(1)
+    .describe("another seed gives other tasks; what is for testing is never for training, whatever the seed"),
+  languages: z
+    .array(z.enum(taskLanguages))
+    .min(1)
+    .default([...taskLanguages])
+    .describe("languages to ask in"),
+  families: z.array(z.string()).optional().describe("only these families").meta({ valueName: "NAME" }),
+  needleCharacters: z.int().min(0).max(10_000_000).default(400).describe("length of the texts that hide a needle"),
+  overwrite: z.boolean().default(false).describe("replace files that are there"),
+});
+
+type Written = { folder: string; files: Record<string, number>; families: string[]; unseenFamilies: string[] };
+
+export const command = defineCommand({
+  schema,
+  positionals: ["out"],
+  examples: [
+    { line: "rookery tasks generate tasks", purpose: "ten thousand conversations, as many pairs, and tests" },
+    { line: "rookery tasks generate sums --families arithmetic --languages en --count 500", purpose: "one family" },
+  ],
+  run({ out, count, testCount, seed, languages, families: names, needleCharacters, overwrite }): Written {
+    const all = taskFamilies();
+    const chosen = names === undefined ? all : familiesNamed(all, names);
+    const families = chosen.filter(({ isUnseen }) => !isUnseen);
+    const unseen = chosen.filter(({ isUnseen }) => isUnseen);
+    const select = (those: typeof all, split: "train" | "test", many: number, from: number): Task[] =>
+      those.length === 0
+        ? []
+        : [
+            ...makeTasks({
+              families: those,
+              languages,
+              split,
+              count: many,
+              seed: from,
+              settings: { needleCharacters },
+            }),
+          ];
+    // pairs are of other tasks than conversations, so that a reward model sees answers that SFT has not taught
+    const files: Record<string, object[]> = {
+      "train.jsonl": select(families, "train", count, seed).map(taskConversation),
+      "preferences.jsonl": select(families, "train", count, seed + 1).map((task) => taskPreference(task, seed)),
+      "test.jsonl": select(families, "test", testCount, seed).map(taskConversation),
+      "unseen.jsonl": select(unseen, "test", testCount, seed).map(taskConversation),
+    };
+    makeFolder(out);
+    for (const [name, records] of Object.entries(files)) {
+      const file = path.join(out, name);
+      if (!overwrite && fs.existsSync(file)) {
+        throw new RookeryError(
+          "FILE_UNWRITABLE",
+          `${file} is there already`,
+          "choose another folder, or add --overwrite",
+        );
+      }
+      writeFileAtomic(file, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+    }
+    return {
+      folder: out,
+      files: Object.fromEntries(Object.entries(files).map(([name, records]) => [name, records.length])),
+      families: families.map(({ name }) => name),
+      unseenFamilies: unseen.map(({ name }) => name),
+    };
+  },
+  describe: ({ folder, files, families, unseenFamilies }) => [
+    `${folder}: ${Object.entries(files)
+      .map(([name, records]) => `${records} in ${name}`)
+      .join(", ")}`,
+    `families: ${families.join(", ") || "none"}`,
+    `never trained on: ${unseenFamilies.join(", ") || "none"}`,
+  ],
+});
