@@ -42,6 +42,11 @@ export async function makeDpoStage(options: DpoOptions, parts: StageParts, conte
   return new DpoStage(options, parts, data, online);
 }
 
+/** A chosen answer that is this much less likely than before, in nats a token, is being unlearnt. */
+const mostDrift = 1;
+/** Answers that on average take this share of their limit do not end by themselves. */
+const longAnswers = 0.9;
+
 /** What a step has to say of each pair. */
 type PairFigures = ReturnType<typeof dpoLoss> & { chosen: number; rejected: number; drift: number; tokens: number };
 
@@ -140,7 +145,7 @@ class DpoStage implements Stage {
     if (update.updated) this.#average();
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
     const figures = { preferenceLoss, sftLoss, ...figuresOf(pairs), ...sampled?.figures };
-    return { loss, tokens, ...routed, ...update, figures };
+    return { loss, tokens, ...routed, ...update, figures, concerns: concernsOf(figures, options.maxAnswerTokens) };
   }
 
   evaluate(): Figures {
@@ -209,6 +214,22 @@ function averageOf(parameter: Parameter) {
   const { tensor, memory } = Tensor.persistent("f32", parameter.shape);
   tensor.setBytes(parameter.weight.toBytes());
   return { parameter, tensor, dispose: () => memory[Symbol.dispose]() };
+}
+
+/** Signs of a policy that is going wrong. */
+function concernsOf({ driftPerToken, answerTokens }: Figures, maxAnswerTokens: number): string[] {
+  const concerns: string[] = [];
+  if (driftPerToken !== null && driftPerToken !== undefined && driftPerToken < -mostDrift) {
+    concerns.push(
+      `chosen answers have become less likely by more than ${mostDrift} nat a token: raise --sft-coefficient or --beta, or lower --learning-rate`,
+    );
+  }
+  if (answerTokens !== null && answerTokens !== undefined && answerTokens > longAnswers * maxAnswerTokens) {
+    concerns.push(
+      `sampled answers run into --max-answer-tokens ${maxAnswerTokens}: the reward may pay for length, or answers no longer end`,
+    );
+  }
+  return concerns;
 }
 
 const mean = (values: readonly number[]) => sumOf(values) / values.length;

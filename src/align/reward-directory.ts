@@ -6,8 +6,8 @@ import { commitDirectory, makeFolder, quoteForMessage, readJsonFile, writeFileAt
 import { isPlainObject } from "../base/option-schema.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { openShardedSafetensors } from "../formats/safetensors-shards.ts";
+import { toFloats } from "../interop/floats.ts";
 import { fromLayoutConfig } from "../interop/layout.ts";
-import { toFloats } from "../interop/load.ts";
 import { loadOfficialTensors, Transformer } from "../model/transformer.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { Tokenizer } from "../text/tokenizer.ts";

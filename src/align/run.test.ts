@@ -100,6 +100,28 @@ for (const stage of ["sft", "reward", "dpo"] as const) {
   });
 }
 
+describe("sft with adapters", () => {
+  const options = { steps: 5, checkpointEvery: 2, loraRank: 4, learningRate: 1e-2 };
+
+  it("learns, keeps no more than adapters in its checkpoints, and resumes with the same bits", async () => {
+    const whole = await runStage("sft", parse("sft", { ...optionsOf("sft"), ...options, name: "lora-whole" }), {});
+    const kill = new Error("killed");
+    const killed = runStage("sft", parse("sft", { ...optionsOf("sft"), ...options, name: "lora-killed" }), {
+      onEvent(event) {
+        if (event.type === "stage-step" && event.step === 3) throw kill;
+      },
+    });
+    await assert.rejects(killed, kill);
+    await runStage("sft", parse("sft", { resume: true, name: "lora-killed", runsFolder }), {});
+    assert.deepEqual(weightsOf("lora-killed"), weightsOf("lora-whole"));
+    const size = (file: string) => fs.statSync(path.join(whole.runFolder, file)).size;
+    assert.ok(size("checkpoints/step-5/weights.safetensors") < size("model/model.safetensors") / 2);
+    assert.notDeepEqual(weightsOf("lora-whole"), [
+      `model.safetensors ${sha256OfFile(path.join(model, "model.safetensors"))}`,
+    ]);
+  });
+});
+
 describe("a stage refuses", () => {
   const options = { steps: 4, checkpointEvery: 1 };
 

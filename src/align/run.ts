@@ -152,6 +152,7 @@ async function goOn(
   const started = performance.now();
   let { step } = begin;
   let savedStep = step;
+  const told = new Set<string>();
   let [tokens, secondsInSteps] = [0, 0];
   let figures: Figures = {};
   const save = () => {
@@ -181,7 +182,7 @@ async function goOn(
     const stepStarted = performance.now();
     const rate = learningRate(step + 1, schedule);
     const rates = { learningRate: rate, expertLearningRate: rate * (options.expertLearningRateRatio ?? 1) };
-    const { layers, figures: stepFigures, ...report } = made.runStep(step + 1, optimizer, rates);
+    const { layers, figures: stepFigures, concerns = [], ...report } = made.runStep(step + 1, optimizer, rates);
     step++;
     const seconds = (performance.now() - stepStarted) / 1000;
     secondsInSteps += seconds;
@@ -199,6 +200,10 @@ async function goOn(
       tokensPerSecond,
       layers,
     });
+    for (const concern of concerns) {
+      if (!told.has(concern)) context.onEvent?.({ type: "warning", message: `step ${step}: ${concern}` });
+      told.add(concern);
+    }
     counters.skippedInARow = report.updated ? 0 : counters.skippedInARow + 1;
     if (!report.updated) {
       counters.skippedSteps++;

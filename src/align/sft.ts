@@ -8,6 +8,7 @@ import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
 import type { AdamW } from "../train/optimizer.ts";
 import { applyGradients, forwardHidden, forwardLoss, goThroughMicroBatches, type Rates } from "../train/step.ts";
 import { type ChatData, type Example, readChatData } from "./chat-data.ts";
+import { Adapters } from "./lora.ts";
 import type { SftOptions } from "./options.ts";
 import { inParts, lengthOf, type PackedSamples, packRows, planRows } from "./packing.ts";
 import { encodeSample } from "./samples.ts";
@@ -33,6 +34,7 @@ class SftStage implements Stage {
   readonly #lengths: readonly number[];
   readonly #heldOut: readonly PackedSamples[];
   readonly #padToken: number;
+  readonly #adapters: Adapters | undefined;
   /** Steps before each epoch. */
   readonly #epochStarts: number[] = [];
   #plan: { epoch: number; updates: number[][][] } | undefined;
@@ -49,6 +51,8 @@ class SftStage implements Stage {
     this.#options = options;
     this.#parts = parts;
     this.#train = data.train;
+    const { loraRank: rank, loraAlpha: alpha, loraProjections: projections, seed } = options;
+    this.#adapters = rank > 0 ? new Adapters(parts.base.model, { rank, alpha, projections, seed }) : undefined;
     this.#lengths = data.train.map(({ unit }) => lengthOf(unit));
     this.#padToken = parts.base.tokenizer.controlId("pad");
     this.#heldOut = packAll(data.heldOut, options, this.#padToken);
@@ -62,7 +66,7 @@ class SftStage implements Stage {
   }
 
   trainedParameters(): readonly TrainedParameter[] {
-    return this.#parts.base.model.trainedParameters();
+    return (this.#adapters ?? this.#parts.base.model).trainedParameters();
   }
 
   extraState() {
@@ -77,7 +81,7 @@ class SftStage implements Stage {
     const dropout = { attention: options.attentionDropout, hidden: options.hiddenDropout };
     const { results, ...routed } = goThroughMicroBatches(
       execution,
-      [...base.model.parameters.values()],
+      [...base.model.parameters.values(), ...this.trainedParameters().map(({ parameter }) => parameter)],
       batches,
       { routing: { mode, capacityFactor, balanceCoefficient, zCoefficient: 0 }, random: { seed, step } },
       (batch, plan: RoutingPlan) => {
@@ -115,10 +119,13 @@ class SftStage implements Stage {
   }
 
   saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
+    this.#adapters?.merge(this.#parts.execution);
     saveChatModel(folder, "sft", this.#options, this.#parts, facts);
   }
 
-  [Symbol.dispose](): void {}
+  [Symbol.dispose](): void {
+    this.#adapters?.[Symbol.dispose]();
+  }
 
   #batchesOf(step: number): PackedSamples[] {
     const epoch = this.#epochStarts.findLastIndex((start) => start < step);

@@ -42,6 +42,8 @@ export type StageStep = {
   /** False if the loss or the gradient was not finite; the weights are then as before. */
   updated: boolean;
   figures: Figures;
+  /** What looks as if the run were going wrong; each is told once. */
+  concerns?: readonly string[];
 };
 
 export type NamedState = { name: string; tensor: Tensor };

@@ -10,6 +10,9 @@ import { type ComputeType, Tensor } from "./tensor.ts";
 /** How a parameter is used: a matrix [groups, out, in] that is multiplied with, or an array read in place. */
 export type ParameterKind = "matrix" | "array";
 
+/** What is added to a matrix W [out, in]: scale · up · down, with down [rank, in] and up [out, rank] (Hu et al., 2021). */
+export type LowRankAdapter = { down: Parameter; up: Parameter; scale: number };
+
 export class Parameter implements Disposable {
   readonly name: string;
   readonly shape: readonly number[];
@@ -21,6 +24,10 @@ export class Parameter implements Disposable {
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
   #gradientSquares: { tensor: Tensor; memory: NativeMemory } | undefined;
+  /** Joins in where `linear` takes this matrix. */
+  adapter: LowRankAdapter | undefined;
+  /** A matrix that is not trained: no product makes its gradient. */
+  isFrozen = false;
   /** Whether `gradientSquares` is of the gradient as it is. */
   hasGradientSquares = false;
   #packed: { dtype: number; memory: NativeMemory } | undefined;
@@ -98,7 +105,7 @@ export class Parameter implements Disposable {
 
   /** Closes a step: a gradient that no op has touched is zero. */
   finishGradient(): void {
-    if (this.#gradientIsFresh) this.gradientToAddTo();
+    if (this.#gradientIsFresh && !this.isFrozen) this.gradientToAddTo();
   }
 
   /**

@@ -8,7 +8,7 @@ import { addWeightGradient, multiply } from "./product.ts";
 /**
  * y[r] = residual[r] + x[r] Wᵀ. x [rows, in], W [out, in]; residual, if given, is shaped as y.
  * @param offsets int32 [groups + 1] for W [groups, out, in]: the rows [offsets[g], offsets[g + 1]) take matrix g, and rows
- * after the last offset stay unwritten.
+ * after the last offset stay unwritten. A matrix with an adapter adds its scale · (x downᵀ) upᵀ.
  * @returns [rows, out] in x's dtype.
  */
 export function linear(
@@ -31,6 +31,23 @@ export function linear(
     addWeightGradient(execution, dy.tensor, x, weight, offsets);
     if (residual) tape.pass(residual, dy, (from, to) => add(execution, from, to));
     else dy[Symbol.dispose]();
+  });
+  if (!weight.adapter) return y;
+  const { down, up, scale } = weight.adapter;
+  return linear(execution, multiplied(execution, linear(execution, x, down), scale), up, { residual: y });
+}
+
+/** scale · x. */
+function multiplied(execution: Execution, x: Tensor, scale: number): Tensor {
+  const { tape, arena, pool } = execution;
+  const y = arena.tensor(x.dtype, ...x.shape);
+  const shared = { pool, sourceDtype: x.dtypeCode, destinationDtype: x.dtypeCode, count: x.elements, scale };
+  axpy({ ...shared, source: x, destination: y, accumulate: 0 });
+  tape?.record([], () => {
+    using dy = tape.take(y);
+    if (!dy) return;
+    const dx = tape.gradientOf(x);
+    axpy({ ...shared, source: dy.tensor, destination: dx.tensor, accumulate: dx.accumulate });
   });
   return y;
 }

@@ -124,7 +124,7 @@ export function multiply(
   });
 }
 
-/** The weight's gradient += dyᵀ x, group by group. */
+/** The weight's gradient += dyᵀ x, group by group; nothing if it is frozen. */
 export function addWeightGradient(
   execution: Execution,
   dy: Tensor,
@@ -132,6 +132,7 @@ export function addWeightGradient(
   weight: Parameter,
   offsets: Tensor | null,
 ): void {
+  if (weight.isFrozen) return;
   const size = { dtype: x.dtypeCode, rows: x.size(0), out: weight.out, in: weight.in, groups: weight.groups };
   using scratch = execution.arena.scratch(weightGradientScratchBytes(size));
   weightGradient({
