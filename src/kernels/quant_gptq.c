@@ -147,14 +147,15 @@ static void round_rows(void *context, int32_t task, int32_t thread) {
   size_t n = job->n, first = (size_t)task * ROWS_TOGETHER, count = smaller(job->rows - first, ROWS_TOGETHER), segments = n / job->segment;
   float *w = job->weight + first * n, scale[ROWS_TOGETHER], error[ROWS_TOGETHER];
   for (size_t j = 0; j < n; j++) {
-    const float *u = job->factor + j * n;
+    const float *u = job->factor ? job->factor + j * n : 0;
     for (size_t r = 0; r < count; r++) {
       if (j % job->segment == 0) job->scales[(first + r) * segments + j / job->segment] = scale[r] = best_scale(w + r * n + j, job->segment);
       float code = nearest_code(w[r * n + j] / scale[r]);
       uint8_t *at = job->codes + ((first + r) * n + j) / 2, half = (uint8_t)((int)code + INT4_ZERO);
       *at = (uint8_t)(j % 2 ? *at | half << 4 : half);
-      error[r] = (w[r * n + j] - code * scale[r]) / u[j];
+      if (u) error[r] = (w[r * n + j] - code * scale[r]) / u[j];
     }
+    if (!u) continue;
     for (size_t k = j + 1; k < n; k += LANES) {
       f32_lanes row = load_some(u, k, n - k, 0);
       for (size_t r = 0; r < count; r++) store_some(w, r * n + k, n - k, vector_fma(splat(-error[r]), row, load_some(w, r * n + k, n - k, 0)), 0);
@@ -164,7 +165,7 @@ static void round_rows(void *context, int32_t task, int32_t thread) {
 
 ROOKERY_API int32_t rookery_gptq_round(uintptr_t pool, uintptr_t weight, uintptr_t factor, uintptr_t codes, uintptr_t scales, size_t rows, size_t n,
                                        size_t segment) {
-  if (!weight || !factor || !codes || !scales || !rows || !n || n % 2 || !segment || n % segment || !is_array(rows, n, 1) || !is_array(n, n, 1)) return ROOKERY_BAD_ARGUMENT;
+  if (!weight || !codes || !scales || !rows || !n || n % 2 || !segment || n % segment || !is_array(rows, n, 1) || !is_array(n, n, 1)) return ROOKERY_BAD_ARGUMENT;
   if (ceil_div(rows, ROWS_TOGETHER) > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   gptq_job job = {(float *)weight, (float *)scales, (const float *)factor, (uint8_t *)codes, rows, n, segment};
   rookery_parallel(pool, (int32_t)ceil_div(rows, ROWS_TOGETHER), round_rows, &job);

@@ -62,7 +62,8 @@ ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t
 ROOKERY_API int32_t rookery_gptq_factor(uintptr_t pool, uintptr_t hessian, uintptr_t factor, size_t n, float damping);
 /*
  * Rounds a weight f32 [rows, n] to INT4 with a scale for each `segment` of a row, column by column, each error made up for by the columns
- * after it. codes as rookery_quant_pack takes them, scales f32 [rows, n / segment], bf16 numbers. The weight is overwritten.
+ * after it, or, with factor 0, each to the nearest. codes as rookery_quant_pack takes them, scales f32 [rows, n / segment], bf16 numbers. The weight is overwritten if
+ * there is a factor.
  */
 ROOKERY_API int32_t rookery_gptq_round(uintptr_t pool, uintptr_t weight, uintptr_t factor, uintptr_t codes, uintptr_t scales, size_t rows, size_t n,
                                        size_t segment);

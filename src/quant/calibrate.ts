@@ -5,12 +5,12 @@ import type { ModelDirectory } from "../interop/model-directory.ts";
 import { isQuantizable, quantizedTensors } from "../interop/quantization.ts";
 import { weightGradient, weightGradientScratchBytes } from "../kernels/bindings/gemm.ts";
 import { NativeMemory } from "../kernels/bindings/memory.ts";
-import { gptqFactor, gptqRound } from "../kernels/bindings/quant.ts";
+import { gptqFactor } from "../kernels/bindings/quant.ts";
 import type { ParameterDescription } from "../model/parameters.ts";
 import type { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
-import { decode, type RoundedMatrix } from "./round.ts";
+import { decode, type RoundedMatrix, roundInt4 } from "./round.ts";
 import type { Plan } from "./scheme.ts";
 import { textBitsPerByte, type WindowedText, windowsOf } from "./text-pass.ts";
 
@@ -157,12 +157,8 @@ async function roundLayers(
       gptqFactor({ pool, hessian: own, factor, n, damping });
       for (const part of official.filter(({ firstRow }) => Math.floor(firstRow / out) === group)) {
         const tensor = views.get(part.name)!;
-        using weight = new NativeMemory(tensor.byteLength);
-        weight.bytes().set(tensor.toBytes());
-        using codes = new NativeMemory(tensor.elements / 2);
-        using scales = new NativeMemory((4 * tensor.elements) / segment);
-        gptqRound({ pool, weight, factor, codes, scales, rows: part.rows, n, segment });
-        const matrix = { codes: codes.bytes().slice(), scales: new Float32Array(scales.bytes().slice().buffer) };
+        const shape = { rows: part.rows, columns: n, segment };
+        const matrix = roundInt4(pool, tensor.toFloat32Array(), shape, factor);
         rounded.set(part.name, matrix);
         tensor.setFloats(decode("int4", matrix, segment));
       }

@@ -6,12 +6,21 @@ import type { TensorToWrite } from "../formats/safetensors.ts";
 import { toFloats } from "../interop/floats.ts";
 import { type ModelDirectory, writeModelDirectory } from "../interop/model-directory.ts";
 import { moduleOf, quantizedTensors } from "../interop/quantization.ts";
+import { ThreadPool } from "../kernels/bindings/threads.ts";
 import type { Calibration } from "./calibrate.ts";
 import { decode, type RoundedMatrix, roundMatrix, squaredError } from "./round.ts";
 import type { Plan } from "./scheme.ts";
 
 /** How far a matrix is from what it was: ‖W − Ŵ‖ / ‖W‖, and both squared, for sums over several. */
 export type MatrixError = { name: string; relative: number; error: number; norm: number };
+
+export type QuantizeOptions = {
+  threads: number;
+  /** What was rounded already, and scales of inputs. */
+  calibration?: Calibration | undefined;
+  modelCard: string;
+  replace?: boolean;
+};
 
 /**
  * Writes `folder` with the weights of `directory` as `plan` says, and `modelCard`; each matrix is rounded to the nearest codes
@@ -22,14 +31,11 @@ export function writeQuantized(
   folder: string,
   directory: ModelDirectory,
   { quantization, ignored }: Plan,
-  {
-    calibration,
-    modelCard,
-    replace = false,
-  }: { calibration?: Calibration | undefined; modelCard: string; replace?: boolean },
+  { threads, calibration, modelCard, replace = false }: QuantizeOptions,
   { signal, onEvent }: CommandContext = {},
 ): MatrixError[] {
   using source = directory.openTensors();
+  using pool = new ThreadPool(threads);
   const quantized = quantizedTensors(directory.config, quantization);
   const tensors: TensorToWrite[] = [];
   const errors: MatrixError[] = [];
@@ -44,7 +50,7 @@ export function writeQuantized(
     const segment = quantization.groupSize ?? columns;
     const values = toFloats(source.read(name), dtype);
     const rounded =
-      calibration?.rounded.get(name) ?? roundMatrix(quantization.codes, values, { rows, columns, segment });
+      calibration?.rounded.get(name) ?? roundMatrix(pool, quantization.codes, values, { rows, columns, segment });
     const { error, norm } = squaredError(decode(quantization.codes, rounded, segment), values);
     errors.push({ name, relative: norm === 0 ? 0 : Math.sqrt(error / norm), error, norm });
     tensors.push(...storedForm(name, [rows, columns], rounded, quantization.codes, calibration?.inputScales.get(name)));

@@ -1,14 +1,16 @@
 /** Rounding of weights to codes and scales: to the nearest code, each row or group of columns by its own scale. */
-import type { QuantFormat } from "../kernels/bindings/quant.ts";
+import type { Addressed } from "../kernels/bindings/declare.ts";
+import { NativeMemory } from "../kernels/bindings/memory.ts";
+import { gptqRound, type QuantFormat } from "../kernels/bindings/quant.ts";
+import type { ThreadPool } from "../kernels/bindings/threads.ts";
 
 /** A matrix [rows, columns] in codes as files have them (quantPack says how), and its scales [rows, columns / segment]. */
 export type RoundedMatrix = { codes: Uint8Array<ArrayBuffer>; scales: Float32Array<ArrayBuffer> };
 
-/** Largest code, and what is added to codes in files. */
-export const integerRange = {
-  int8: { least: -127, most: 127, offset: 128 },
-  int4: { least: -8, most: 7, offset: 8 },
-} as const;
+const largestInt8 = 127;
+/** What is added to codes in files. */
+const int8Offset = 128;
+const int4Offset = 8;
 
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
@@ -43,37 +45,22 @@ export function fromFp8(code: number): number {
 /** The numbers of all codes of FP8. */
 const fp8Values = Float32Array.from({ length: 256 }, (_, code) => fromFp8(code));
 
-/** Of the scales tried for a group of 4 bits, the one with the least squared error; clipping the largest weight may pay. */
-function bestScale(values: Float32Array, largest: number): number {
-  const { least, most } = integerRange.int4;
-  let best = { scale: 1, error: Number.POSITIVE_INFINITY };
-  for (let step = 0; step < 12; step++) {
-    const scale = bf16From((largest / most) * (1 - 0.04 * step));
-    let error = 0;
-    for (const value of values) {
-      const code = Math.min(Math.max(Math.round(value / scale), least), most);
-      error += (value - code * scale) ** 2;
-    }
-    if (error < best.error) best = { scale, error };
-  }
-  return best.scale;
-}
-
 /** The scale of some values; 1 where all are 0. */
-export function scaleOf(format: QuantFormat, values: Float32Array): number {
+function scaleOf(format: "fp8" | "int8", values: Float32Array): number {
   let largest = 0;
   for (const value of values) largest = Math.max(largest, Math.abs(value));
   if (largest === 0) return 1;
-  if (format === "fp8") return Math.fround(largest / 448);
-  return format === "int8" ? bf16From(largest / integerRange.int8.most) : bestScale(values, largest);
+  return format === "fp8" ? Math.fround(largest / 448) : bf16From(largest / largestInt8);
 }
 
 /** Rounds a matrix to the nearest codes. */
 export function roundMatrix(
+  pool: ThreadPool | null,
   format: QuantFormat,
   values: Float32Array,
   { rows, columns, segment }: { rows: number; columns: number; segment: number },
 ): RoundedMatrix {
+  if (format === "int4") return roundInt4(pool, values, { rows, columns, segment }, null);
   const segments = columns / segment;
   const scales = new Float32Array(rows * segments);
   for (let i = 0; i < scales.length; i++) {
@@ -82,25 +69,36 @@ export function roundMatrix(
   return { codes: encode(format, values, scales, segment), scales };
 }
 
+/** Rounds a matrix to int4; with a factor by GPTQ. */
+export function roundInt4(
+  pool: ThreadPool | null,
+  values: Float32Array,
+  { rows, columns, segment }: { rows: number; columns: number; segment: number },
+  factor: Addressed | null,
+): RoundedMatrix {
+  using weight = new NativeMemory(values.byteLength);
+  weight.bytes().set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  using codes = new NativeMemory(values.length / 2);
+  using scales = new NativeMemory((4 * values.length) / segment);
+  gptqRound({ pool, weight, factor, codes, scales, rows, n: columns, segment });
+  return { codes: codes.bytes().slice(), scales: new Float32Array(scales.bytes().slice().buffer) };
+}
+
 /** The nearest codes by given scales. */
-export function encode(
-  format: QuantFormat,
+function encode(
+  format: "fp8" | "int8",
   values: Float32Array,
   scales: Float32Array,
   segment: number,
 ): Uint8Array<ArrayBuffer> {
-  const codes = new Uint8Array(format === "int4" ? values.length / 2 : values.length);
+  const codes = new Uint8Array(values.length);
   for (let i = 0; i < scales.length; i++) {
     const scale = scales[i]!;
     for (let k = i * segment; k < (i + 1) * segment; k++) {
-      if (format === "fp8") {
-        codes[k] = toFp8(values[k]! / scale);
-        continue;
-      }
-      const { least, most, offset } = integerRange[format];
-      const code = Math.min(Math.max(Math.round(values[k]! / scale), least), most) + offset;
-      if (format === "int8") codes[k] = code;
-      else codes[k >> 1]! |= code << (4 * (k & 1));
+      codes[k] =
+        format === "fp8"
+          ? toFp8(values[k]! / scale)
+          : Math.min(Math.max(Math.round(values[k]! / scale), -largestInt8), largestInt8) + int8Offset;
     }
   }
   return codes;
@@ -120,8 +118,8 @@ export function decode(
         format === "fp8"
           ? fp8Values[codes[k]!]!
           : format === "int8"
-            ? codes[k]! - integerRange.int8.offset
-            : ((codes[k >> 1]! >> (4 * (k & 1))) & 15) - integerRange.int4.offset;
+            ? codes[k]! - int8Offset
+            : ((codes[k >> 1]! >> (4 * (k & 1))) & 15) - int4Offset;
       values[k] = code * scale;
     }
   }

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
+import type { CommandContext } from "../../base/events.ts";
 import { readTextFile, writeFileAtomic } from "../../base/files.ts";
 import { readModelDirectory } from "../../interop/model-directory.ts";
 import { calibrate } from "../../quant/calibrate.ts";
@@ -16,7 +17,7 @@ import { alignColumns } from "../text.ts";
 
 const largestTextBytes = 2 ** 30;
 
-const schema = z.strictObject({
+export const quantizeSchema = z.strictObject({
   model: z.string().min(1).describe("the name of a run, or a model directory").meta({ valueName: "MODEL" }),
   scheme: z
     .enum(schemes)
@@ -72,10 +73,10 @@ const schema = z.strictObject({
   threads: z.int().min(1).max(256).optional().describe("threads to compute with; by default one a core"),
 });
 
-type QuantizeResult = ReleaseReport & { folder: string; seconds: number };
+export type QuantizeResult = ReleaseReport & { folder: string; seconds: number };
 
 export const command = defineCommand({
-  schema,
+  schema: quantizeSchema,
   positionals: ["model"],
   examples: [
     { line: "rookery quantize my-run --scheme int8", purpose: "half the size, written beside the run's model" },
@@ -88,70 +89,7 @@ export const command = defineCommand({
       purpose: "FP8 weights and activations as vLLM runs them",
     },
   ],
-  async run(options, context): Promise<QuantizeResult> {
-    const startMs = performance.now();
-    const source = folderOfModel(options.model, options.runsFolder);
-    const directory = readModelDirectory(source);
-    const { scheme, activations } = options;
-    const isStatic = scheme === "fp8" && activations === "static";
-    if (isStatic && options.calibration === undefined) {
-      throw new RookeryError(
-        "INVALID_OPTION",
-        "static activations need scales that calibration finds",
-        "give a text with --calibration, or take --activations dynamic",
-      );
-    }
-    const folder = options.out ?? `${source.replace(/[/\\]+$/, "")}-${scheme}`;
-    if (fs.existsSync(folder) && !options.replace) {
-      throw new RookeryError("FILE_UNWRITABLE", `${folder} is there already`, "give --replace, or another --out");
-    }
-    const threads = options.threads ?? availableParallelism();
-    const text = options.text === undefined ? undefined : readTextFile(options.text, largestTextBytes);
-    const measuring = { threads, text, mostTokens: options.textTokens };
-    const plan = planQuantization(directory.config, { scheme, groupSize: options.groupSize, activations });
-
-    const usesCalibration = options.calibration !== undefined && (scheme === "int4" || isStatic);
-    const calibration = usesCalibration
-      ? await calibrate(
-          directory,
-          plan,
-          {
-            threads,
-            text: readTextFile(options.calibration!, largestTextBytes),
-            mostTokens: options.calibrationTokens,
-          },
-          context,
-        )
-      : undefined;
-    const card = path.join(source, "README.md");
-    const original = fs.existsSync(card) ? readTextFile(card) : "";
-    const errors = writeQuantized(
-      folder,
-      directory,
-      plan,
-      { calibration, modelCard: original, replace: options.replace },
-      context,
-    );
-    const unmeasured = (of: string): Measurement => {
-      return { fileBytes: weightBytes(of), bitsPerByte: null, decodeTokensPerSecond: null, continuations: [] };
-    };
-    const measure = (of: string) => (options.measure ? measureModel(of, measuring, context) : unmeasured(of));
-    const { continuations: expected, ...before } = await measure(source);
-    const { continuations: found, ...after } = await measure(folder);
-    const report: ReleaseReport = {
-      scheme,
-      groupSize: plan.quantization.groupSize,
-      activations: plan.quantization.activations,
-      rounding: calibration && scheme === "int4" ? "gptq" : "nearest",
-      calibrationTokens: calibration?.tokens ?? 0,
-      before,
-      after,
-      agreement: options.measure ? agreementOf(expected, found) : null,
-      ...summarizeErrors(errors),
-    };
-    writeFileAtomic(path.join(folder, "README.md"), releaseCard(report, original, path.basename(path.resolve(source))));
-    return { ...report, folder, seconds: (performance.now() - startMs) / 1000 };
-  },
+  run: quantize,
   describe(result) {
     const worst = result.worst[0];
     return [
@@ -161,3 +99,72 @@ export const command = defineCommand({
     ];
   },
 });
+
+/** Writes the release of a model, and what it costs and brings. Throws INVALID_OPTION, FILE_UNWRITABLE, and what its parts throw. */
+export async function quantize(
+  options: z.output<typeof quantizeSchema>,
+  context: CommandContext,
+): Promise<QuantizeResult> {
+  const startMs = performance.now();
+  const source = folderOfModel(options.model, options.runsFolder);
+  const directory = readModelDirectory(source);
+  const { scheme, activations } = options;
+  const isStatic = scheme === "fp8" && activations === "static";
+  if (isStatic && options.calibration === undefined) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      "static activations need scales that calibration finds",
+      "give a text with --calibration, or take --activations dynamic",
+    );
+  }
+  const folder = options.out ?? `${source.replace(/[/\\]+$/, "")}-${scheme}`;
+  if (fs.existsSync(folder) && !options.replace) {
+    throw new RookeryError("FILE_UNWRITABLE", `${folder} is there already`, "give --replace, or another --out");
+  }
+  const threads = options.threads ?? availableParallelism();
+  const text = options.text === undefined ? undefined : readTextFile(options.text, largestTextBytes);
+  const measuring = { threads, text, mostTokens: options.textTokens };
+  const plan = planQuantization(directory.config, { scheme, groupSize: options.groupSize, activations });
+
+  const usesCalibration = options.calibration !== undefined && (scheme === "int4" || isStatic);
+  const calibration = usesCalibration
+    ? await calibrate(
+        directory,
+        plan,
+        {
+          threads,
+          text: readTextFile(options.calibration!, largestTextBytes),
+          mostTokens: options.calibrationTokens,
+        },
+        context,
+      )
+    : undefined;
+  const card = path.join(source, "README.md");
+  const original = fs.existsSync(card) ? readTextFile(card) : "";
+  const errors = writeQuantized(
+    folder,
+    directory,
+    plan,
+    { threads, calibration, modelCard: original, replace: options.replace },
+    context,
+  );
+  const unmeasured = (of: string): Measurement => {
+    return { fileBytes: weightBytes(of), bitsPerByte: null, decodeTokensPerSecond: null, continuations: [] };
+  };
+  const measure = (of: string) => (options.measure ? measureModel(of, measuring, context) : unmeasured(of));
+  const { continuations: expected, ...before } = await measure(source);
+  const { continuations: found, ...after } = await measure(folder);
+  const report: ReleaseReport = {
+    scheme,
+    groupSize: plan.quantization.groupSize,
+    activations: plan.quantization.activations,
+    rounding: calibration && scheme === "int4" ? "gptq" : "nearest",
+    calibrationTokens: calibration?.tokens ?? 0,
+    before,
+    after,
+    agreement: options.measure ? agreementOf(expected, found) : null,
+    ...summarizeErrors(errors),
+  };
+  writeFileAtomic(path.join(folder, "README.md"), releaseCard(report, original, path.basename(path.resolve(source))));
+  return { ...report, folder, seconds: (performance.now() - startMs) / 1000 };
+}

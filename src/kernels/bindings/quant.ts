@@ -71,7 +71,10 @@ export const gptqFactor = kernel("rookery_gptq_factor", {
   damping: "float",
 });
 
-/** Rounds weight f32 [rows, n] to int4 codes and scales f32 [rows, n / segment], errors made up for; the weight is overwritten. */
+/**
+ * Rounds weight f32 [rows, n] to int4 codes and scales f32 [rows, n / segment]. With a factor errors are made up for, and the weight is
+ * overwritten; with null each weight goes to the nearest code.
+ */
 export const gptqRound = kernel("rookery_gptq_round", {
   pool: "memory",
   weight: "memory",
