@@ -60,7 +60,7 @@ const suffixes = [
 ] as const;
 
 export function shortTick(value: number): string {
-  if (Math.abs(value) >= 1e15 || (value !== 0 && Math.abs(value) < 1e-4)) {
+  if (Math.abs(value) >= 1e14 || (value !== 0 && Math.abs(value) < 1e-4)) {
     return value.toExponential(2).replace(/\.?0+e\+?/, "e");
   }
   const [size, suffix] = suffixes.find(([from]) => Math.abs(value) >= from) ?? [1, ""];

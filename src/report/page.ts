@@ -7,7 +7,7 @@ const style = `:root{color-scheme:light dark;--ink:#222;--paper:#fff;--grid:#ddd
 body{max-width:none;margin:0;font-size:11px}.plots{grid-template-columns:1fr 1fr}svg,table,h2{break-inside:avoid}h2{break-after:avoid}details{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(28rem,100%),1fr));gap:1rem}svg{width:100%;height:auto}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1rem}svg{width:100%;height:auto}
 .ink{fill:var(--ink)}.paper{fill:var(--paper)}.grid{stroke:var(--grid)}.axis{stroke:var(--axis)}
 table{border-collapse:collapse;display:block;overflow-x:auto;margin:.5rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid var(--grid);text-align:right;vertical-align:top}
 th:first-child,td:first-child,.words td{text-align:left}.note{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--grid);padding:.5rem}`;
