@@ -112,7 +112,7 @@ static void vector_panels(const quant_job *job, size_t group, size_t first, size
   size_t bytes = panel_bytes(ROOKERY_F32, job->weight.inner), begin = (size_t)job->offsets[group];
   for (size_t p = first; p < last; p++) widen_panel(&job->weight, group, p, (float *)(scratch + (p - first) * bytes));
   matmul_job product = {.dtype = job->dtype, .a = job->a, .target = job->target, .inner = job->weight.inner};
-  matmul_units units = {scratch - first * bytes, bytes, 0, first, last, 0, job->weight.inner};
+  matmul_units units = {scratch - first * bytes, bytes, 0, first, last, 0, job->weight.inner, 0};
   matmul_vector_block(&product, begin, (size_t)job->offsets[group + 1] - begin, units);
 }
 
