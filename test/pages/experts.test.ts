@@ -26,6 +26,7 @@ test("an answer is recorded, colored by layer, and told token by token", async (
   await button("Answer again and record").click();
   const tokens = page.getByRole("option");
   await page.getByRole("group", { name: "Written" }).waitFor();
+  await tokens.nth(37).waitFor();
   assert.deepEqual(fake.requests[1]!.rookery, { experts: true });
   assert.equal(await tokens.count(), 4 + 34);
   assert.equal(await page.getByRole("group", { name: "Read" }).getByRole("option").count(), 4);
