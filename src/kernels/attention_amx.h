@@ -119,7 +119,7 @@ INLINE void fetch_lines(coming_lines *coming, size_t lines) {
  * Up to 32 keys (of K or V) transposed to A tiles, the one of dims 16 i .. 16 i + 15 at to + i * tile; zeros behind the n-th.
  * Answers whether something is not finite.
  */
-static inline int pack_transposed(size_t head_dim, key_rows rows, size_t n, char *to, size_t tile, coming_lines *coming) {
+static inline int pack_transposed(size_t head_dim, key_rows rows, size_t n, char *to, size_t tile) {
   size_t dim_tiles = dim_tiles_of(head_dim);
   __m512i exponent = _mm512_set1_epi16(0x7f80);
   __mmask32 seen = 0;
@@ -132,7 +132,6 @@ static inline int pack_transposed(size_t head_dim, key_rows rows, size_t n, char
         if (2 * pair + i < n) x[i] = load_words(rows.at + (2 * pair + i) * rows.stride + d, head_dim - d);
         seen |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x[i], exponent), exponent);
       }
-      fetch_lines(coming, 2);
       row_pairs pairs = interleave(x[0], x[1]);
       low[pair] = (f32_lanes)pairs.low;
       high[pair] = (f32_lanes)pairs.high;

@@ -220,7 +220,7 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
     for (size_t key = piece.first_key; key < piece.key_end; key += 32) {
       char *to = sums.transposed + key / 32 * dim_tiles * TILE_BYTES;
       key_rows rows = rows_from(a, s, piece.kv_head, key, a->k);
-      pack_transposed(a->head_dim, rows, smaller(32, piece.key_end - key), to, TILE_BYTES, &(coming_lines){0});
+      pack_transposed(a->head_dim, rows, smaller(32, piece.key_end - key), to, TILE_BYTES);
     }
   }
   configure_tiles(32);

@@ -105,11 +105,11 @@ INLINE void add_values(const forward_room *room, size_t dim_tiles, size_t n, f32
   }
 }
 
-static int pack_values(size_t head_dim, key_rows values, size_t n, char *to, coming_lines *coming) {
-  int special = pack_transposed(head_dim, values, smaller(n, 32), to, 2 * TILE_BYTES, coming);
+static int pack_values(size_t head_dim, key_rows values, size_t n, char *to) {
+  int special = pack_transposed(head_dim, values, smaller(n, 32), to, 2 * TILE_BYTES);
   if (n <= 32) return special;
   key_rows rest = {values.at + 32 * values.stride, values.stride};
-  return special | pack_transposed(head_dim, rest, n - 32, to + TILE_BYTES, 2 * TILE_BYTES, coming);
+  return special | pack_transposed(head_dim, rest, n - 32, to + TILE_BYTES, 2 * TILE_BYTES);
 }
 
 /* Where values are not finite: 0 times them is NaN, so each lane's sum is taken over only the keys that it sees. */
@@ -121,10 +121,10 @@ static void add_values_by_lane(const attention *a, const forward_room *room, key
     size_t seen = smaller(n, (size_t)position + 1 - first);
     i32_lanes only = (i32_lanes)(t->position == (i32_lanes){0} + position);
     memset(room->values, 0, dim_tiles_of(a->head_dim) * 2 * TILE_BYTES);
-    pack_values(a->head_dim, values, seen, room->values, &(coming_lines){0});
+    pack_values(a->head_dim, values, seen, room->values);
     add_values(room, dim_tiles_of(a->head_dim), n, scale, out, &only);
   }
-  pack_values(a->head_dim, values, there, room->values, &(coming_lines){0});
+  pack_values(a->head_dim, values, there, room->values);
 }
 
 const size_t attention_amx_task_rows = FORWARD_TILES * LANES;
@@ -159,7 +159,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
     size_t readable = a->pages ? KEY_BLOCK : (size_t)s->keys - first;
     a_tiles keys = key_tiles(a->head_dim, block_rows(a, s, kv_head, first, there, a->k, room.keys), there, readable, room.keys);
     key_rows values = block_rows(a, s, kv_head, first, there, a->v, room.wide);
-    int special = pack_values(a->head_dim, values, there, room.values, &coming.keys);
+    int special = pack_values(a->head_dim, values, there, room.values);
     size_t i = 0;
     while (!keys_seen(&tiles[i], first)) i++;
     for (size_t ahead = i; i < count; i++) {
