@@ -48,10 +48,6 @@ export function packRows(
   const positions = new Int32Array(total);
   const sequences: number[] = [];
   const placed: Placed[] = [];
-  const close = (start: number, length: number) => {
-    for (let i = 0; i < length; i++) positions[start + i] = i;
-    if (length > 0) sequences.push(start, length);
-  };
   for (const [row, units] of rows.entries()) {
     let at = row * sequenceLength;
     for (const unit of units) {
@@ -59,12 +55,15 @@ export function packRows(
         const { length } = sample.tokens;
         tokens.set(sample.tokens, at);
         targets.set(sample.targets, at);
-        close(at, length);
+        for (let i = 0; i < length; i++) positions[at + i] = i;
+        sequences.push(at, length);
         placed.push({ unit, sample: number, start: at, length });
         at += length;
       }
     }
-    close(at, (row + 1) * sequenceLength - at);
+    // padding stays at position 0: there may be more of it than the model has positions
+    const left = (row + 1) * sequenceLength - at;
+    if (left > 0) sequences.push(at, left);
   }
   return { tokens, targets, positions, sequences: Int32Array.from(sequences), placed };
 }

@@ -94,6 +94,7 @@ describe("against TRL", () => {
   for (const [sequenceLength, microBatchRows] of [
     [36, 8],
     [40, 1],
+    [160, 8],
   ] as const) {
     for (const name of ["dpo", "dpoWithSft"] as const) {
       it(`${name}, rows of ${sequenceLength}, ${microBatchRows} a micro-batch: the same loss and the same gradients`, () => {
