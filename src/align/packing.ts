@@ -48,6 +48,10 @@ export function packRows(
   const positions = new Int32Array(total);
   const sequences: number[] = [];
   const placed: Placed[] = [];
+  const close = (start: number, length: number) => {
+    for (let i = 0; i < length; i++) positions[start + i] = i;
+    if (length > 0) sequences.push(start, length);
+  };
   for (const [row, units] of rows.entries()) {
     let at = row * sequenceLength;
     for (const unit of units) {
@@ -55,15 +59,12 @@ export function packRows(
         const { length } = sample.tokens;
         tokens.set(sample.tokens, at);
         targets.set(sample.targets, at);
-        for (let i = 0; i < length; i++) positions[at + i] = i;
-        sequences.push(at, length);
+        close(at, length);
         placed.push({ unit, sample: number, start: at, length });
         at += length;
       }
     }
-    // padding stays at position 0: there may be more of it than the model has positions
-    const left = (row + 1) * sequenceLength - at;
-    if (left > 0) sequences.push(at, left);
+    close(at, (row + 1) * sequenceLength - at);
   }
   return { tokens, targets, positions, sequences: Int32Array.from(sequences), placed };
 }

@@ -81,6 +81,8 @@ describe("against TRL", () => {
     const directory = readModelDirectory(join(import.meta.dirname, "pytorch", "hunyuan-v1-moe-tiny"));
     reference = (await loadTransformer(directory)).model;
     policy = (await loadTransformer(directory)).model;
+    // rows of 160 are longer than what this tiny model was made for
+    for (const model of [reference, policy]) model.reservePositions(160);
     for (const { name, tensor } of policy.officialTensors()) {
       if (!/o_proj|down_proj/.test(name)) continue;
       tensor.setFloats(tensor.toFloat32Array().map((value) => value * fixture.factor));
