@@ -1,7 +1,24 @@
 /** A client of servers that speak OpenAI's API: over the network, or to an app in this process. */
-import { z } from "zod";
+import type { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
+import { quoteForMessage } from "../base/files.ts";
 import { eventData } from "./event-stream.ts";
+import { EndpointFailure, type FailureKind, kindOfStatus, retryAfterOf } from "./failure.ts";
+import {
+  type AnswerSettings,
+  type ChatAnswer,
+  type ChatMessage,
+  type ChatRequest,
+  type CompletionAnswer,
+  type CompletionRequest,
+  chatBody,
+  chunkBody,
+  completionBody,
+  errorBody,
+  modelsBody,
+} from "./wire.ts";
+
+export type { AnswerSettings, ChatMessage } from "./wire.ts";
 
 export type EndpointOptions = {
   /** Such as http://127.0.0.1:8080 or https://host/v1. */
@@ -9,22 +26,6 @@ export type EndpointOptions = {
   apiKey?: string | undefined;
   /** Instead of the network's. */
   fetch?: ((url: string, init: RequestInit) => Response | Promise<Response>) | undefined;
-};
-
-export type ChatMessage = { role: "system" | "user" | "assistant"; content: string };
-
-/** How an answer is to be chosen; what is undefined is left to the server. */
-export type AnswerSettings = {
-  max_tokens?: number | undefined;
-  temperature?: number | undefined;
-  top_k?: number | undefined;
-  top_p?: number | undefined;
-  min_p?: number | undefined;
-  repetition_penalty?: number | undefined;
-  presence_penalty?: number | undefined;
-  frequency_penalty?: number | undefined;
-  seed?: number | undefined;
-  ignore_eos?: boolean | undefined;
 };
 
 export type AnswerRequest = AnswerSettings & { model: string } & (
@@ -37,22 +38,9 @@ export type AnswerPiece =
   | { type: "text"; text: string }
   | { type: "end"; finishReason: string; promptTokens?: number; answerTokens?: number };
 
-const chunkSchema = z.object({
-  choices: z
-    .array(
-      z.object({
-        delta: z.object({ content: z.string().nullish() }).nullish(),
-        text: z.string().nullish(),
-        finish_reason: z.string().nullish(),
-      }),
-    )
-    .default([]),
-  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
-});
-const errorSchema = z.object({ error: z.object({ message: z.string() }) });
-const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })) });
-
 const longestErrorBytes = 64 * 2 ** 10;
+/** Log-probabilities of many long prompts come in one body. */
+const longestAnswerBytes = 256 * 2 ** 20;
 
 export class Endpoint {
   /** Ends in /v1. */
@@ -75,9 +63,48 @@ export class Endpoint {
   /** The models that the server has. @throws RookeryError ENDPOINT_FAILED; the signal's reason. */
   async models(signal?: AbortSignal): Promise<string[]> {
     const response = await this.#ask("/models", {}, signal);
-    const parsed = modelsSchema.safeParse(await response.json().catch(() => undefined));
-    if (!parsed.success) throw failed(`${this.url}/models tells of no models`, "check the address");
+    const parsed = modelsBody.safeParse(parseJson(await this.#textOf(response, signal)));
+    if (!parsed.success) throw failed("fatal", `${this.url}/models tells of no models`, "check the address");
     return parsed.data.data.map(({ id }) => id);
+  }
+
+  /** The whole answer to a chat. @throws EndpointFailure; the signal's reason. */
+  async chat(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
+    return await this.#answerOf("/chat/completions", request, chatBody, signal);
+  }
+
+  /** What follows one or several prompts, or their log-probabilities. @throws EndpointFailure; the signal's reason. */
+  async complete(request: CompletionRequest, signal?: AbortSignal): Promise<CompletionAnswer> {
+    return await this.#answerOf("/completions", request, completionBody, signal);
+  }
+
+  async #answerOf<Answer>(
+    path: string,
+    request: object,
+    body: z.ZodType<Answer>,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer> {
+    const response = await this.#ask(path, request, signal);
+    const text = await this.#textOf(response, signal);
+    const value = parseJson(text);
+    const parsed = body.safeParse(value);
+    if (parsed.success) return parsed.data;
+    // some gateways answer 200 and tell of the failure in the body
+    const error = errorBody.safeParse(value);
+    if (error.success)
+      throw failed("passing", `${this.url}${path} failed: ${error.data.error.message.slice(0, 500)}`, "try again");
+    throw failed("passing", `${this.url}${path} sent ${shown(text)}, which is no answer`, "use another server");
+  }
+
+  async #textOf(response: Response, signal: AbortSignal | undefined): Promise<string> {
+    try {
+      const { text, isWhole } = await beginningOf(response, longestAnswerBytes);
+      if (isWhole) return text;
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw failed("passing", `${this.url} broke off: ${reasonOf(error)}`, "try again", error);
+    }
+    throw failed("refused", `${this.url} sent more than ${longestAnswerBytes / 2 ** 20} MiB`, "ask for less at once");
   }
 
   /**
@@ -91,7 +118,7 @@ export class Endpoint {
       { ...request, stream: true, stream_options: { include_usage: true } },
       signal,
     );
-    if (response.body === null) throw failed(`${this.url}${path} sent nothing`, "use another server");
+    if (response.body === null) throw failed("passing", `${this.url}${path} sent nothing`, "use another server");
     const end: AnswerPiece & { type: "end" } = { type: "end", finishReason: "" };
     let isDone = false;
     try {
@@ -107,10 +134,11 @@ export class Endpoint {
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (error instanceof RookeryError) throw error;
-      throw failed(`${this.url} broke off: ${reasonOf(error)}`, "try again", error);
+      throw failed("passing", `${this.url} broke off: ${reasonOf(error)}`, "try again", error);
     }
     signal?.throwIfAborted();
-    if (!isDone && end.finishReason === "") throw failed(`${this.url} ended before the answer did`, "try again");
+    if (!isDone && end.finishReason === "")
+      throw failed("passing", `${this.url} ended before the answer did`, "try again");
     yield end;
   }
 
@@ -132,28 +160,54 @@ export class Endpoint {
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw failed(
+        "passing",
         `${this.url} does not answer: ${reasonOf(error)}`,
         "check the address, and that the server runs",
         error,
       );
     }
     if (response.ok) return response;
-    const parsed = errorSchema.safeParse(parseJson(await beginningOf(response)));
-    const message = parsed.success ? parsed.data.error.message : response.statusText;
-    const hint = response.status === 401 ? "put the key into the variable ROOKERY_API_KEY" : "mend the request";
-    throw failed(`${this.url}${path} answered ${response.status}: ${message.slice(0, 500)}`, hint);
+    throw await this.#refusal(path, response);
+  }
+
+  async #refusal(path: string, response: Response): Promise<EndpointFailure> {
+    const { text } = await beginningOf(response, longestErrorBytes).catch(() => ({ text: "" }));
+    const { error } = errorBody.safeParse(parseJson(text)).data ?? {};
+    const message = (error?.message ?? response.statusText).slice(0, 500);
+    const kind = kindOfStatus(response.status, String(error?.code ?? error?.type));
+    return new EndpointFailure(
+      kind,
+      `${this.url}${path} answered ${response.status}: ${message}`,
+      mends[kind](response),
+      {
+        status: response.status,
+        retryAfterMs: retryAfterOf(response.headers, Date.now()),
+      },
+    );
   }
 }
 
-function readChunk(data: string): z.output<typeof chunkSchema> {
+const mends: Record<FailureKind, (response: Response) => string> = {
+  busy: () => "ask less often, or try again later",
+  passing: () => "try again",
+  refused: () => "mend the request",
+  malformed: () => "use another model",
+  fatal: ({ status }) =>
+    status === 401 ? "put the key into the variable ROOKERY_API_KEY" : "check the address, the model and the account",
+};
+
+function readChunk(data: string): z.output<typeof chunkBody> {
   const value = parseJson(data);
-  const error = errorSchema.safeParse(value);
-  if (error.success) throw failed(`the server failed: ${error.data.error.message.slice(0, 500)}`, "try again");
-  const chunk = chunkSchema.safeParse(value);
+  const error = errorBody.safeParse(value);
+  if (error.success)
+    throw failed("passing", `the server failed: ${error.data.error.message.slice(0, 500)}`, "try again");
+  const chunk = chunkBody.safeParse(value);
   if (!chunk.success)
-    throw failed(`the server sent ${data.slice(0, 100)}, which is no piece of an answer`, "use another server");
+    throw failed("passing", `the server sent ${shown(data)}, which is no piece of an answer`, "use another server");
   return chunk.data;
 }
+
+const shown = (text: string) => quoteForMessage(text, 100);
 
 function parseJson(text: string): unknown {
   try {
@@ -163,14 +217,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-async function beginningOf(response: Response): Promise<string> {
+/** The text of a body, up to about `mostBytes`. */
+async function beginningOf(response: Response, mostBytes: number): Promise<{ text: string; isWhole: boolean }> {
   const decoder = new TextDecoder();
   let text = "";
+  let bytesRead = 0;
   for await (const bytes of response.body ?? []) {
+    bytesRead += bytes.byteLength;
     text += decoder.decode(bytes, { stream: true });
-    if (text.length > longestErrorBytes) break;
+    if (bytesRead > mostBytes) return { text, isWhole: false };
   }
-  return text;
+  return { text: text + decoder.decode(), isWhole: true };
 }
 
 /** Node's fetch says "fetch failed", and why in its cause. */
@@ -179,6 +236,6 @@ function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
-function failed(message: string, hint: string, cause?: unknown): RookeryError {
-  return new RookeryError("ENDPOINT_FAILED", message, hint, { cause });
+function failed(kind: FailureKind, message: string, hint: string, cause?: unknown): EndpointFailure {
+  return new EndpointFailure(kind, message, hint, { cause });
 }
