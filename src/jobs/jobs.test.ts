@@ -8,8 +8,8 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
+import { requestKey, stableJson } from "../base/stable-json.ts";
 import { type JobState, openJobs } from "./jobs.ts";
-import { requestKey, stableJson } from "./stable-json.ts";
 
 let folder = "";
 let file = "";
@@ -69,6 +69,14 @@ describe("jobs", () => {
     );
     assert.equal([...jobs.list({ state: "done" })].length, 4);
     assert.equal([...jobs.list()].length, 1003);
+  });
+
+  it("are listed by their keys, whenever they were added", () => {
+    using jobs = openJobs(file, "the work");
+    const keys = Array.from({ length: 600 }, (_, index) => `k${String((index * 7) % 600).padStart(3, "0")}`);
+    jobs.add(keys.map((key) => ({ kind: "point", key, payload: null })));
+    jobs.add(numbered(3, "other"));
+    assert.equal([...jobs.listByKey("point")].map(({ key }) => key).join(), keys.toSorted().join());
   });
 
   it("keep several changes or none", () => {

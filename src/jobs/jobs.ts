@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { RookeryError } from "../base/errors.ts";
 import { quoteForMessage } from "../base/files.ts";
 import { acquireLock, type FileLock } from "../base/lock.ts";
-import { stableJson } from "./stable-json.ts";
+import { stableJson } from "../base/stable-json.ts";
 
 export type JobState = "pending" | "running" | "done" | "failed";
 
@@ -152,6 +152,17 @@ export class Jobs implements Disposable {
       yield* rows;
       if (rows.length < rowsAtOnce) return;
       last = rows.at(-1)!.id;
+    }
+  }
+
+  /** Jobs of a kind in the order of their keys (by bytes), which does not depend on what happened to be done first. */
+  *listByKey(kind: string): Generator<Job> {
+    const sql = `SELECT * FROM jobs WHERE kind = ? AND key > ? ORDER BY key LIMIT ${rowsAtOnce}`;
+    for (let last = ""; ; ) {
+      const rows = this.#rows(sql, [kind, last]).map(jobOf);
+      yield* rows;
+      if (rows.length < rowsAtOnce) return;
+      last = rows.at(-1)!.key;
     }
   }
 
