@@ -1,7 +1,5 @@
 /** The stages as functions: a worker does the work, so the caller's thread stays free for signals, HTTP and drawing. */
-import path from "node:path";
-import { Worker } from "node:worker_threads";
-import { type ErrorCode, RookeryError } from "../base/errors.ts";
+import { runOnThread } from "../base/thread.ts";
 import {
   type DpoOptionsInput,
   dpoOptionsSchema,
@@ -12,14 +10,9 @@ import {
   sftOptionsSchema,
 } from "./options.ts";
 import type { StageResult } from "./run.ts";
-import type { StageContext, StageEvent, StageName } from "./stage.ts";
+import type { StageContext, StageName } from "./stage.ts";
 
-export type ToWorker = { stage: StageName; options: StageOptions; stopFlag: SharedArrayBuffer };
-
-export type FromWorker =
-  | { type: "event"; event: StageEvent }
-  | { type: "result"; result: StageResult }
-  | { type: "failure"; code: ErrorCode; message: string; hint: string };
+export type StageWork = { stage: StageName; options: StageOptions };
 
 /**
  * Fine-tunes a model on conversations, or goes on with such a run (`resume`), as `runs/NAME` in `runsFolder`. When `signal` is raised,
@@ -40,32 +33,6 @@ export function dpo(options: DpoOptionsInput, context: StageContext = {}): Promi
   return onThread("dpo", dpoOptionsSchema.parse(options), context);
 }
 
-async function onThread(
-  stage: StageName,
-  options: StageOptions,
-  { signal, onEvent }: StageContext,
-): Promise<StageResult> {
-  const stopFlag = new SharedArrayBuffer(4);
-  const workerData: ToWorker = { stage, options, stopFlag };
-  // in a clone this file is .ts, in the package .js, and so is its neighbour
-  const worker = new Worker(path.join(import.meta.dirname, `worker${path.extname(import.meta.filename)}`), {
-    workerData,
-  });
-  const stop = () => Atomics.store(new Int32Array(stopFlag), 0, 1);
-  if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop);
-  try {
-    return await new Promise<StageResult>((resolve, reject) => {
-      worker.on("message", (message: FromWorker) => {
-        if (message.type === "event") onEvent?.(message.event);
-        else if (message.type === "result") resolve(message.result);
-        else reject(new RookeryError(message.code, message.message, message.hint));
-      });
-      worker.on("error", reject);
-      worker.on("exit", () => reject(new Error("the thread of the stage ended without an answer")));
-    });
-  } finally {
-    signal?.removeEventListener("abort", stop);
-    await worker.terminate();
-  }
+function onThread(stage: StageName, options: StageOptions, context: StageContext): Promise<StageResult> {
+  return runOnThread(import.meta.dirname, { stage, options } satisfies StageWork, context);
 }

@@ -7,7 +7,7 @@ import { RookeryError } from "../base/errors.ts";
 import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
 
-const abiVersion = 12;
+const abiVersion = 13;
 
 export type LoadedKernels = {
   level: Level;

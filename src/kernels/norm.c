@@ -172,7 +172,7 @@ typedef struct {
   const int32_t *positions;
   const float *cosine, *sine, *weight_a, *weight_b;
   float *inverse_rms, *partials; /* partials 0 if no weight wants a gradient */
-  size_t rows, heads, head_dim;
+  size_t rows, heads, head_dim, table_rows;
   float eps;
 } rope_norm;
 
@@ -284,23 +284,28 @@ static void rope_backward_task(void *context, int32_t task, int32_t thread) {
   if (n->is_bf16) rope_backward_rows(n, task, 1); else rope_backward_rows(n, task, 0);
 }
 
-static int rope_arguments_are_bad(int32_t dtype, const rope_norm *n) {
-  if (!is_dtype(dtype) || !n->heads || n->head_dim % 2) return 1;
-  if (!is_matrix(n->rows, n->head_dim) || !is_array(n->rows, n->heads, n->head_dim)) return 1;
-  if (!n->x || !n->positions || !n->cosine || !n->sine) return 1;
-  for (size_t r = 0; r < n->rows; r++) if (n->positions[r] < 0) return 1;
-  return 0;
+static int32_t rope_arguments_status(int32_t dtype, const rope_norm *n) {
+  if (!is_dtype(dtype) || !n->heads || n->head_dim % 2) return ROOKERY_BAD_ARGUMENT;
+  if (!is_matrix(n->rows, n->head_dim) || !is_array(n->rows, n->heads, n->head_dim)) return ROOKERY_BAD_ARGUMENT;
+  if (!n->x || !n->positions || !n->cosine || !n->sine) return ROOKERY_BAD_ARGUMENT;
+  for (size_t r = 0; r < n->rows; r++) {
+    if (n->positions[r] < 0 || (size_t)n->positions[r] >= n->table_rows) return ROOKERY_BAD_POSITION;
+  }
+  return ROOKERY_OK;
 }
 
 ROOKERY_API int32_t rookery_rope_norm_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t positions,
-                                              uintptr_t cosine, uintptr_t sine, uintptr_t weight_a, uintptr_t weight_b,
-                                              uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
+                                              uintptr_t cosine, uintptr_t sine, size_t table_rows,
+                                              uintptr_t weight_a, uintptr_t weight_b, uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
                                               size_t head_dim, int32_t normalize, float eps) {
   rope_norm n = {.is_bf16 = dtype == ROOKERY_BF16, .normalize = normalize, .x = (const char *)x, .y = (char *)y,
                  .positions = (const int32_t *)positions, .cosine = (const float *)cosine, .sine = (const float *)sine,
+                 .table_rows = table_rows,
                  .weight_a = (const float *)weight_a, .weight_b = (const float *)weight_b,
                  .inverse_rms = (float *)inverse_rms, .rows = rows, .heads = heads, .head_dim = head_dim, .eps = eps};
-  if (rope_arguments_are_bad(dtype, &n) || !y) return ROOKERY_BAD_ARGUMENT;
+  if (!y) return ROOKERY_BAD_ARGUMENT;
+  int32_t status = rope_arguments_status(dtype, &n);
+  if (status) return status;
   rookery_parallel(pool, (int32_t)ceil_div(rows, ROW_BLOCK), rope_forward_task, &n);
   return ROOKERY_OK;
 }
@@ -311,7 +316,7 @@ ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t 
 
 ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
                                                uintptr_t positions, uintptr_t cosine, uintptr_t sine,
-                                               uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
+                                               size_t table_rows, uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
                                                uintptr_t dx, uintptr_t weight_a_gradient, uintptr_t weight_b_gradient,
                                                size_t rows, size_t heads, size_t head_dim, int32_t normalize,
                                                int32_t accumulate, uintptr_t scratch) {
@@ -319,10 +324,13 @@ ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, ui
   rope_norm n = {.is_bf16 = dtype == ROOKERY_BF16, .normalize = normalize, .accumulate = accumulate,
                  .x = (const char *)x, .dy = (const char *)dy, .dx = (char *)dx,
                  .positions = (const int32_t *)positions, .cosine = (const float *)cosine, .sine = (const float *)sine,
+                 .table_rows = table_rows,
                  .weight_a = (const float *)weight_a, .weight_b = (const float *)weight_b,
                  .inverse_rms = (float *)inverse_rms, .partials = wants_sums ? (float *)scratch : 0,
                  .rows = rows, .heads = heads, .head_dim = head_dim};
-  if (rope_arguments_are_bad(dtype, &n) || !dy || !dx) return ROOKERY_BAD_ARGUMENT;
+  if (!dy || !dx) return ROOKERY_BAD_ARGUMENT;
+  int32_t status = rope_arguments_status(dtype, &n);
+  if (status) return status;
   if ((normalize && !inverse_rms) || (wants_sums && !is_aligned(scratch))) return ROOKERY_BAD_ARGUMENT;
   if ((weight_a_gradient && !weight_a) || (weight_b_gradient && !weight_b)) return ROOKERY_BAD_ARGUMENT;
   size_t blocks = ceil_div(rows, ROW_BLOCK);

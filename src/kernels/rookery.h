@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 12
+#define ROOKERY_ABI_VERSION 13
 
-enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2 };
+enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2, ROOKERY_BAD_POSITION = 3 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
 enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1, ROOKERY_FP8 = 2 };
 
@@ -120,18 +120,18 @@ ROOKERY_API int32_t rookery_rmsnorm_backward(uintptr_t pool, int32_t dtype, uint
 /*
  * RoPE over each head (rotate-half over the whole head_dim), then, if normalize, division by the head's rms, then
  * times weight_a times weight_b (f32 [head_dim] each, either may be 0 for ones). x, y [rows, heads, head_dim];
- * positions int32 [rows]; cosine, sine f32 [positions, head_dim / 2]. inverse_rms f32 [rows, heads] (0 if not normalize).
+ * positions int32 [rows], each below table_rows or ROOKERY_BAD_POSITION; cosine, sine f32 [table_rows, head_dim / 2]. inverse_rms f32 [rows, heads] (0 if not normalize).
  * The query takes query_layernorm as weight_a and key_layernorm as weight_b; the key takes neither (design.md, GQA + CLA).
  */
 ROOKERY_API int32_t rookery_rope_norm_forward(uintptr_t pool, int32_t dtype, uintptr_t x, uintptr_t positions,
-                                              uintptr_t cosine, uintptr_t sine, uintptr_t weight_a, uintptr_t weight_b,
-                                              uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
+                                              uintptr_t cosine, uintptr_t sine, size_t table_rows,
+                                              uintptr_t weight_a, uintptr_t weight_b, uintptr_t y, uintptr_t inverse_rms, size_t rows, size_t heads,
                                               size_t head_dim, int32_t normalize, float eps);
 /* x is the forward's input. Gradients of the weights (f32, 0 where the weight is 0) are added to. */
 ROOKERY_API size_t rookery_rope_norm_backward_scratch_bytes(size_t rows, size_t head_dim);
 ROOKERY_API int32_t rookery_rope_norm_backward(uintptr_t pool, int32_t dtype, uintptr_t dy, uintptr_t x,
                                                uintptr_t positions, uintptr_t cosine, uintptr_t sine,
-                                               uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
+                                               size_t table_rows, uintptr_t weight_a, uintptr_t weight_b, uintptr_t inverse_rms,
                                                uintptr_t dx, uintptr_t weight_a_gradient, uintptr_t weight_b_gradient,
                                                size_t rows, size_t heads, size_t head_dim, int32_t normalize,
                                                int32_t accumulate, uintptr_t scratch);

@@ -76,7 +76,7 @@ function declare<Spec extends Record<string, ArgumentKind>>(kernel: string, retu
   };
 }
 
-const statusNames = ["ok", "a bad argument", "no threads"];
+const statusNames = ["ok", "a bad argument", "no threads", "a position that its table does not have"];
 
 /**
  * A kernel that returns a status. The order of `spec` is the order of the C arguments (rookery.h).

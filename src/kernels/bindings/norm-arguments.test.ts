@@ -40,12 +40,12 @@ describe("arguments of the norms", () => {
 
   it("of RoPE and the heads' norms", () => {
     const { columns: _columns, ...rest } = sizes;
-    const inputs = (any: NativeMemory) => ({ x: any, positions: any, cosine: any, sine: any });
+    const inputs = (any: NativeMemory) => ({ x: any, positions: any, cosine: any, sine: any, tableRows: 1 });
     const numbers = { ...rest, heads: 1, headDim: 2, normalize: 1 };
     const forward = (any: NativeMemory) => ({
       ...{ ...numbers, ...inputs(any), weightA: null, weightB: null, y: any, inverseRms: null, eps: 1 },
     });
-    const wrong = { dtype: badCodes, rows: [2 ** 31], heads: [0], headDim: [0, 1, huge] };
+    const wrong = { dtype: badCodes, rows: [2 ** 31], heads: [0], headDim: [0, 1, huge], tableRows: [0] };
     accepts((any) => ropeNormForward(forward(any)));
     const optional = ["pool", "weightA", "weightB", "inverseRms"] as const;
     refusesEach(ropeNormForward, forward, wrong, { optional: [...optional] });

@@ -115,6 +115,7 @@ function ropeMemory(r: RopeNorm) {
     positions: toMemoryI32(r.positions),
     cosine: toMemory(r.cosine),
     sine: toMemory(r.sine),
+    tableRows: r.cosine.length / (r.headDim / 2),
     weightA: r.weightA ? toMemory(r.weightA) : null,
     weightB: r.weightB ? toMemory(r.weightB) : null,
     heads: r.heads,
@@ -350,11 +351,19 @@ describe("the norms refuse", () => {
     assert.throws(() => rmsnormForward({ ...norm, columns: 4, dtype: 2 }), /refused a bad argument/);
     using positions = toMemoryI32([-1]);
     using zero = toMemoryI32([0]);
-    const turn = { pool: null, dtype: 0, x: memory, cosine: memory, sine: memory, weightA: null, weightB: null };
+    const table = { cosine: memory, sine: memory, tableRows: 3 };
+    const turn = { pool: null, dtype: 0, x: memory, ...table, weightA: null, weightB: null };
     const shape = { inverseRms: null, rows: 1, heads: 1, normalize: 0 };
     const forward = { ...turn, ...shape, y: memory, eps };
     assert.throws(() => ropeNormForward({ ...forward, positions: zero, headDim: 3 }), /refused a bad argument/);
-    assert.throws(() => ropeNormForward({ ...forward, positions, headDim: 4 }), /refused a bad argument/);
+    assert.throws(() => ropeNormForward({ ...forward, positions, headDim: 4 }), /refused a position that its table/);
+    using past = toMemoryI32([3]);
+    assert.throws(
+      () => ropeNormForward({ ...forward, positions: past, headDim: 4 }),
+      /refused a position that its table/,
+    );
+    using lastRow = toMemoryI32([2]);
+    ropeNormForward({ ...forward, positions: lastRow, headDim: 4 });
     const backward = { ...turn, ...shape, positions: zero, dy: memory, dx: memory, headDim: 4, accumulate: 0 };
     assert.throws(
       () => ropeNormBackward({ ...backward, weightAGradient: memory, weightBGradient: null, scratch: memory }),

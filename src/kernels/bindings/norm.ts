@@ -41,7 +41,7 @@ export const rmsnormBackward = kernel("rookery_rmsnorm_backward", {
 /**
  * Turns each head of x by the angles of its row's position (rotate-half), divides it by its rms if `normalize`, and
  * multiplies by weightA and weightB (f32 [headDim], null for ones). x, y `dtype` [rows, heads, headDim], headDim even;
- * positions int32 [rows], rows of cosine and sine f32 [positions, headDim / 2]; inverseRms f32 [rows, heads], null where
+ * positions int32 [rows], rows of cosine and sine f32 [tableRows, headDim / 2]; inverseRms f32 [rows, heads], null where
  * nobody needs it or without `normalize`.
  */
 export const ropeNormForward = kernel("rookery_rope_norm_forward", {
@@ -51,6 +51,7 @@ export const ropeNormForward = kernel("rookery_rope_norm_forward", {
   positions: "memory",
   cosine: "memory",
   sine: "memory",
+  tableRows: "size",
   weightA: "memory",
   weightB: "memory",
   y: "memory",
@@ -79,6 +80,7 @@ export const ropeNormBackward = kernel("rookery_rope_norm_backward", {
   positions: "memory",
   cosine: "memory",
   sine: "memory",
+  tableRows: "size",
   weightA: "memory",
   weightB: "memory",
   inverseRms: "memory",

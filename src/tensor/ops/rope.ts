@@ -35,6 +35,7 @@ export function ropeNorm(execution: Execution, x: Tensor, options: RopeNormOptio
     positions,
     cosine: options.table.cosine,
     sine: options.table.sine,
+    tableRows: options.table.cosine.size(0),
     weightA: weightA?.weight ?? null,
     weightB: weightB?.weight ?? null,
     inverseRms,
