@@ -32,6 +32,7 @@ export const errorCodes = {
   OVERLOADED: "an engine has as many requests waiting as it takes",
   ENGINE_STOPPED: "an engine was asked for something after it was closed, or its thread has ended by a fault",
   ENDPOINT_FAILED: "a server that was asked over HTTP does not answer, refuses, or breaks off",
+  BUDGET_SPENT: "requests have taken as many tokens, or as much money, as they may",
   INTERRUPTED: "stopped by Ctrl-C, after saving",
   BENCH_FAILED: "a process that takes part in a benchmark ended or reported an error, or a result was wrong",
   MISSING_DEPENDENCY: "an optional package is not installed",
@@ -41,6 +42,7 @@ export type ErrorCode = keyof typeof errorCodes;
 
 const exitCodeOf: Partial<Record<ErrorCode, ExitCode>> = {
   NON_FINITE: exitCodes.stoppedByGuard,
+  BUDGET_SPENT: exitCodes.stoppedByGuard,
   INTERRUPTED: exitCodes.interrupted,
   KERNEL_FAILED: exitCodes.ourFault,
   DISPOSED: exitCodes.ourFault,
