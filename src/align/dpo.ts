@@ -2,7 +2,6 @@
  * Direct preference optimization in one stage that mixes offline pairs with pairs which the policy samples itself (report §3.2), with
  * an SFT term on chosen answers and averaged weights. The report names none of the numbers; the defaults are Llama 3's.
  */
-import { RookeryError } from "../base/errors.ts";
 import type { PreferencePair } from "../data/chat.ts";
 import { axpy } from "../kernels/bindings/optim.ts";
 import { dropless } from "../model/router.ts";
@@ -13,39 +12,31 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { AdamW } from "../train/optimizer.ts";
 import { applyGradients, forwardHidden, forwardLoss, goThroughMicroBatches, type Rates } from "../train/step.ts";
 import type { ChatData } from "./chat-data.ts";
-import { folderOfRunOrDirectory } from "./folders.ts";
+import { encodeQuestions, readQuestions } from "./exam.ts";
+import { type Judge, makeJudge } from "./judge.ts";
 import { dpoLoss } from "./losses.ts";
-import { OnlinePairs } from "./online.ts";
+import { samplePairs } from "./online.ts";
 import type { DpoOptions } from "./options.ts";
 import type { PackedSamples, Unit } from "./packing.ts";
 import { packUnits, pairsOfStep, placesOfPairs, readPairs } from "./pairs.ts";
-import { loadRewardModel } from "./reward-directory.ts";
+import { Sampler } from "./sampler.ts";
 import { countTargets } from "./samples.ts";
 import { saveChatModel } from "./save.ts";
 import { sumOf } from "./sft.ts";
 import type { Figures, NamedState, Stage, StageContext, StageParts, StageStep } from "./stage.ts";
+import { concernsOfStep, PolicyWatch, type Watched } from "./watch.ts";
 
 export async function makeDpoStage(options: DpoOptions, parts: StageParts, context: StageContext): Promise<Stage> {
-  const data = await readPairs(options, parts.base.tokenizer, context);
-  let online: OnlinePairs | undefined;
-  if (options.onlineShare > 0) {
-    if (options.rewardModel === undefined) {
-      throw new RookeryError(
-        "INVALID_OPTION",
-        `onlineShare ${options.onlineShare} needs a judge`,
-        "name a reward model with --reward-model, or leave --online-share out",
-      );
-    }
-    const judge = await loadRewardModel(folderOfRunOrDirectory(options.rewardModel, options.runsFolder));
-    online = new OnlinePairs(options, parts, judge);
-  }
-  return new DpoStage(options, parts, data, online);
+  const { tokenizer } = parts.base;
+  const data = await readPairs(options, tokenizer, context);
+  const questions = options.exam.length > 0 ? await readQuestions(options.exam, context) : [];
+  const asked = questions.slice(0, options.examQuestions);
+  const exam = await encodeQuestions(tokenizer, asked);
+  const fits = (_: unknown, i: number) => exam[i]!.length < options.sequenceLength;
+  const prompts = data.heldOut.slice(0, options.watchedPrompts);
+  const watched = { prompts, questions: asked.filter(fits), exam: exam.filter(fits) };
+  return new DpoStage(options, parts, data, await makeJudge(options, parts), watched);
 }
-
-/** A chosen answer that is this much less likely than before, in nats a token, is being unlearnt. */
-const mostDrift = 1;
-/** Answers that on average take this share of their limit do not end by themselves. */
-const longAnswers = 0.9;
 
 /** What a step has to say of each pair. */
 type PairFigures = ReturnType<typeof dpoLoss> & { chosen: number; rejected: number; drift: number; tokens: number };
@@ -58,7 +49,9 @@ class DpoStage implements Stage {
   readonly #options: DpoOptions;
   readonly #parts: StageParts;
   readonly #data: ChatData<PreferencePair>;
-  readonly #online: OnlinePairs | undefined;
+  readonly #judge: Judge | undefined;
+  readonly #sampler: Sampler;
+  readonly #watch: PolicyWatch;
   readonly #padToken: number;
   readonly #eosToken: number;
   readonly #onlineCount: number;
@@ -66,12 +59,18 @@ class DpoStage implements Stage {
   readonly #reference: Transformer;
   readonly #averages: { parameter: Parameter; tensor: Tensor; dispose: () => void }[];
 
-  constructor(options: DpoOptions, parts: StageParts, data: ChatData<PreferencePair>, online: OnlinePairs | undefined) {
+  constructor(
+    options: DpoOptions,
+    parts: StageParts,
+    data: ChatData<PreferencePair>,
+    judge: Judge | undefined,
+    watched: Watched,
+  ) {
     const { model, tokenizer } = parts.base;
     this.#options = options;
     this.#parts = parts;
     this.#data = data;
-    this.#online = online;
+    this.#judge = judge;
     this.#padToken = tokenizer.controlId("pad");
     this.#eosToken = tokenizer.controlId("eos");
     this.#onlineCount = Math.round(options.batchPairs * options.onlineShare);
@@ -79,12 +78,15 @@ class DpoStage implements Stage {
     const perStep = options.batchPairs - this.#onlineCount || options.batchPairs;
     const steps = Math.ceil((options.epochs * data.train.length) / perStep);
     this.totalSteps = Math.min(options.steps ?? steps, steps);
-    this.fingerprint = `${data.fingerprint} ${online?.fingerprint ?? ""}`;
+    this.fingerprint = `${data.fingerprint} ${judge?.fingerprint ?? ""}`;
     ({ leftOut: this.leftOut, summary: this.summary } = data);
     this.#reference = new Transformer(model.config);
     for (const { name, weight } of this.#reference.parameters.values())
       weight.setBytes(model.parameter(name).weight.toBytes());
     this.#averages = options.emaDecay > 0 ? [...model.parameters.values()].map(averageOf) : [];
+    const { execution, base } = parts;
+    this.#sampler = new Sampler({ execution, model, tokenizer }, base.generation, options.sequenceLength);
+    this.#watch = new PolicyWatch(options, parts, this.#reference, this.#sampler, judge, watched);
   }
 
   trainedParameters(): readonly TrainedParameter[] {
@@ -102,10 +104,11 @@ class DpoStage implements Stage {
     const prompts = pairsOfStep(step, options.batchPairs, this.#data.train.length, seed);
     const offlineCount = options.batchPairs - this.#onlineCount;
     const offline = pairsOfStep(step, offlineCount, this.#data.train.length, seed);
-    const sampled = this.#online?.sample(
-      step,
-      prompts.slice(offlineCount).map((number) => this.#data.train[number]!),
-    );
+    const asked = prompts.slice(offlineCount).map((number) => this.#data.train[number]!);
+    const sampled =
+      this.#judge && asked.length > 0
+        ? samplePairs(this.#sampler, this.#judge, asked, step, this.#options, this.#eosToken)
+        : undefined;
     const units: Unit[] = [...offline.map((number) => this.#data.train[number]!.unit), ...(sampled?.units ?? [])];
     if (units.length === 0) return this.#emptyStep(sampled?.figures ?? {});
     const batches = packUnits(units, this.#options, this.#padToken);
@@ -145,12 +148,12 @@ class DpoStage implements Stage {
     if (update.updated) this.#average();
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
     const figures = { preferenceLoss, sftLoss, ...figuresOf(pairs), ...sampled?.figures };
-    return { loss, tokens, ...routed, ...update, figures, concerns: concernsOf(figures, options.maxAnswerTokens) };
+    return { loss, tokens, ...routed, ...update, figures, concerns: concernsOfStep(figures, options.maxAnswerTokens) };
   }
 
   evaluate(): Figures {
     const { heldOut } = this.#data;
-    if (heldOut.length === 0) return {};
+    if (heldOut.length === 0) return this.#watch.measure();
     const { execution, base } = this.#parts;
     const units = heldOut.map(({ unit }) => unit);
     const pairs = packUnits(units, this.#options, this.#padToken).flatMap((batch) => {
@@ -161,7 +164,8 @@ class DpoStage implements Stage {
       return dpoGradients(batch, policy, this.#referenceLosses(batch), { ...settings, ...shares }).pairs;
     });
     const { accuracy, margin } = figuresOf(pairs);
-    return { heldOutLoss: mean(pairs.map(({ loss }) => loss)), heldOutAccuracy: accuracy!, heldOutMargin: margin! };
+    const figures = { heldOutAccuracy: accuracy!, heldOutMargin: margin! };
+    return { heldOutLoss: mean(pairs.map(({ loss }) => loss)), ...figures, ...this.#watch.measure() };
   }
 
   saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
@@ -177,7 +181,8 @@ class DpoStage implements Stage {
 
   [Symbol.dispose](): void {
     this.#reference[Symbol.dispose]();
-    this.#online?.[Symbol.dispose]();
+    this.#sampler[Symbol.dispose]();
+    this.#judge?.[Symbol.dispose]();
     for (const { dispose } of this.#averages) dispose();
   }
 
@@ -214,22 +219,6 @@ function averageOf(parameter: Parameter) {
   const { tensor, memory } = Tensor.persistent("f32", parameter.shape);
   tensor.setBytes(parameter.weight.toBytes());
   return { parameter, tensor, dispose: () => memory[Symbol.dispose]() };
-}
-
-/** Signs of a policy that is going wrong. */
-function concernsOf({ driftPerToken, answerTokens }: Figures, maxAnswerTokens: number): string[] {
-  const concerns: string[] = [];
-  if (driftPerToken !== null && driftPerToken !== undefined && driftPerToken < -mostDrift) {
-    concerns.push(
-      `chosen answers have become less likely by more than ${mostDrift} nat a token: raise --sft-coefficient or --beta, or lower --learning-rate`,
-    );
-  }
-  if (answerTokens !== null && answerTokens !== undefined && answerTokens > longAnswers * maxAnswerTokens) {
-    concerns.push(
-      `sampled answers run into --max-answer-tokens ${maxAnswerTokens}: the reward may pay for length, or answers no longer end`,
-    );
-  }
-  return concerns;
 }
 
 const mean = (values: readonly number[]) => sumOf(values) / values.length;

@@ -139,11 +139,31 @@ export const dpoOptionsSchema = z.strictObject({
   samplesPerPrompt: z.int().min(2).max(64).default(4).describe("online: answers sampled to each prompt"),
   maxAnswerTokens: z.int().min(1).max(65_536).default(64).describe("online: most tokens of an answer"),
   temperature: positive.max(10).default(1).describe("online: temperature of sampling"),
+  judge: z
+    .enum(["reward-model", "exact-match"])
+    .default("reward-model")
+    .describe(
+      "online: who picks the best and the worst answer; exact-match compares with the chosen one of the record",
+    ),
   rewardModel: z
     .string()
     .optional()
-    .describe("online: the run or directory of a reward model, which picks the best and the worst answer")
+    .describe("the run or directory of a reward model; without online pairs it is only watched")
     .meta({ valueName: "MODEL" }),
+  exam: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      "files of questions with one right answer each, to see whether a rising reward is real; never learnt from",
+    )
+    .meta({ valueName: "PATH" }),
+  examQuestions: z.int().min(1).max(1_000_000).default(400).describe("at most this many of them, the first ones"),
+  watchedPrompts: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(128)
+    .describe("held-out prompts that the policy answers at each measurement, for the divergence from the reference"),
 });
 
 export type SftOptionsInput = z.input<typeof sftOptionsSchema>;

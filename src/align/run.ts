@@ -37,6 +37,7 @@ import { dpoOptionsSchema, rewardOptionsSchema, type StageOptions, sftOptionsSch
 import { makeRewardStage } from "./reward.ts";
 import { makeSftStage } from "./sft.ts";
 import type { Figures, Stage, StageContext, StageName, StageParts } from "./stage.ts";
+import { concernsOfHistory } from "./watch.ts";
 
 export type StageResult = {
   format: "rookery-stage/1";
@@ -80,7 +81,8 @@ type Running = {
   execution: Execution;
 };
 
-type Counters = { skippedSteps: number; skippedInARow: number };
+/** What a run remembers besides weights and moments. */
+type Counters = { skippedSteps: number; skippedInARow: number; measurements: Figures[] };
 
 /**
  * Runs a stage, or goes on with one. Between steps it looks at `signal`: when it is raised the run is saved and INTERRUPTED thrown.
@@ -125,7 +127,9 @@ export async function runStage(stage: StageName, given: StageOptions, context: S
   }
   const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
   using checkpoint = latest && openCheckpoint(latest.path);
-  const counters = checkpoint ? restore(running, checkpoint, fingerprint) : { skippedSteps: 0, skippedInARow: 0 };
+  const counters = checkpoint
+    ? restore(running, checkpoint, fingerprint)
+    : { skippedSteps: 0, skippedInARow: 0, measurements: [] };
   const step = checkpoint?.step ?? 0;
   if (given.resume) {
     removeCheckpointsAfter(run.paths.checkpoints, step);
@@ -162,13 +166,27 @@ async function goOn(
     savedStep = step;
     context.onEvent?.({ type: "checkpoint", step, path: folder });
   };
+  const warn = (concerns: readonly string[]) => {
+    for (const concern of concerns) {
+      if (!told.has(concern)) context.onEvent?.({ type: "warning", message: `step ${step}: ${concern}` });
+      told.add(concern);
+    }
+  };
   const measure = (isNew: boolean) => {
     figures = made.evaluate();
     if (Object.keys(figures).length === 0) return;
-    if (isNew) run.appendMetrics({ step, kind: "stage-evaluation", ...figures });
     context.onEvent?.({ type: "stage-evaluation", step, figures });
+    if (!isNew) return;
+    run.appendMetrics({ step, kind: "stage-evaluation", ...figures });
+    counters.measurements.push(figures);
+    warn(concernsOfHistory(counters.measurements));
   };
   const wasDone = step >= totalSteps;
+  // what the stage begins with is measured, too: the first step changes it
+  if (step === 0) {
+    run.truncateMetrics(-1);
+    measure(true);
+  }
   while (step < totalSteps) {
     if (context.signal?.aborted) {
       if (savedStep < step) save();
@@ -200,10 +218,7 @@ async function goOn(
       tokensPerSecond,
       layers,
     });
-    for (const concern of concerns) {
-      if (!told.has(concern)) context.onEvent?.({ type: "warning", message: `step ${step}: ${concern}` });
-      told.add(concern);
-    }
+    warn(concerns);
     counters.skippedInARow = report.updated ? 0 : counters.skippedInARow + 1;
     if (!report.updated) {
       counters.skippedSteps++;
@@ -280,7 +295,8 @@ function restore({ made, optimizer, run }: Running, checkpoint: OpenCheckpoint, 
   for (const { name, tensor } of made.extraState()) tensor.setBytes(checkpoint.weights.read(name));
   for (const { name, tensor } of optimizer.stateTensors()) tensor.setBytes(checkpoint.optimizer.read(name));
   optimizer.restoreSteps(state.optimizerSteps);
-  return { skippedSteps: state.skippedSteps, skippedInARow: state.skippedInARow };
+  const { skippedSteps, skippedInARow, measurements } = state;
+  return { skippedSteps, skippedInARow, measurements };
 }
 
 /** A name that is given must be free; without one, it is the stage with the next free number. */

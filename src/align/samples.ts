@@ -40,3 +40,20 @@ export async function encodeAnswer(
 export function countTargets({ targets }: Sample): number {
   return targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
 }
+
+/** What stands before the answer of a sample. */
+export function promptOf({ tokens, targets }: Sample): Int32Array {
+  return tokens.slice(0, targets.findIndex((target) => target >= 0) + 1);
+}
+
+/** An answer as it was sampled, after its prompt; the token that ends it is learnt where it came to its end. */
+export function sampledSample(
+  prompt: Int32Array,
+  { tokens: answer, reason }: { tokens: readonly number[]; reason: "stop" | "length" },
+  eosToken: number,
+): Sample {
+  const tokens = Int32Array.of(...prompt, ...answer, ...(reason === "stop" ? [eosToken] : []));
+  const targets = new Int32Array(tokens.length).fill(-1);
+  for (let i = prompt.length; i < tokens.length; i++) targets[i - 1] = tokens[i]!;
+  return { tokens, targets };
+}

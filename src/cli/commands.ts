@@ -41,6 +41,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/tasks-generate.ts"),
   },
   {
+    name: "tasks score",
+    summary: "put tasks to a model and score its answers by exact match, family by family",
+    load: () => import("./commands/tasks-score.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

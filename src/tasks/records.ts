@@ -20,3 +20,16 @@ export function taskPreference(task: Task, seed: number) {
   const rejected = new Draws(seed, "wrong answer", task.id).pick(task.wrong);
   return { prompt: [{ role: "user", content: task.question }], chosen: task.answer, rejected, ...named(task) };
 }
+
+/** A question with its answer as plain text, the way that a model which only continues texts is asked; without an answer, to be continued. */
+export function taskText({ question, answer }: { question: string; answer?: string }): string {
+  return `Question: ${question}\nAnswer:${answer === undefined ? "" : ` ${answer}`}`;
+}
+
+/** What stands between two such questions. */
+export const betweenTaskTexts = "\n\n";
+
+/** For pretraining: several questions with their answers as one document. */
+export function taskDocument(tasks: readonly Task[]) {
+  return { text: tasks.map(taskText).join(betweenTaskTexts), ids: tasks.map(({ id }) => id) };
+}

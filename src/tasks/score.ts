@@ -33,6 +33,7 @@ export function reportTasks(results: readonly { family: string; isRight: boolean
     const right = those.filter((one) => one.isRight).length;
     return { family, count: those.length, right, exactMatch: right / those.length };
   });
+  families.sort((a, b) => (a.family < b.family ? -1 : 1));
   const right = families.reduce((sum, family) => sum + family.right, 0);
   const mean = families.reduce((sum, { exactMatch }) => sum + exactMatch, 0) / Math.max(families.length, 1);
   return { count: results.length, exactMatch: right / Math.max(results.length, 1), macroExactMatch: mean, families };

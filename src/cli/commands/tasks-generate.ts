@@ -4,7 +4,7 @@ import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
 import { makeFolder, writeFileAtomic } from "../../base/files.ts";
 import { familiesNamed, makeTasks, taskFamilies } from "../../tasks/generate.ts";
-import { taskConversation, taskPreference } from "../../tasks/records.ts";
+import { taskConversation, taskDocument, taskPreference } from "../../tasks/records.ts";
 import { type Task, taskLanguages } from "../../tasks/task.ts";
 import { defineCommand } from "../command.ts";
 
@@ -29,6 +29,17 @@ const schema = z.strictObject({
   needleCharacters: z.int().min(0).max(10_000_000).default(400).describe("length of the texts that hide a needle"),
   overwrite: z.boolean().default(false).describe("replace files that are there"),
 });
+
+/** Questions of a document, all of one family and language: a model that reads many such texts learns to answer from examples. */
+const questionsPerDocument = 5;
+
+function documentsOf(tasks: readonly Task[]) {
+  return [...Map.groupBy(tasks, ({ family, language }) => `${family} ${language}`).values()].flatMap((those) =>
+    Array.from({ length: Math.ceil(those.length / questionsPerDocument) }, (_, i) =>
+      taskDocument(those.slice(i * questionsPerDocument, (i + 1) * questionsPerDocument)),
+    ),
+  );
+}
 
 type Written = { folder: string; files: Record<string, number>; families: string[]; unseenFamilies: string[] };
 
@@ -61,6 +72,7 @@ export const command = defineCommand({
     const files: Record<string, object[]> = {
       "train.jsonl": select(families, "train", count, seed).map(taskConversation),
       "preferences.jsonl": select(families, "train", count, seed + 1).map((task) => taskPreference(task, seed)),
+      "texts.jsonl": documentsOf(select(families, "train", count, seed + 2)),
       "test.jsonl": select(families, "test", testCount, seed).map(taskConversation),
       "unseen.jsonl": select(unseen, "test", testCount, seed).map(taskConversation),
     };
