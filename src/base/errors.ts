@@ -35,6 +35,7 @@ export const errorCodes = {
   BUDGET_SPENT: "requests have taken as many tokens, or as much money, as they may",
   INTERRUPTED: "stopped by Ctrl-C, after saving",
   BENCH_FAILED: "a process that takes part in a benchmark ended or reported an error, or a result was wrong",
+  NOT_CONTAINED: "generated code would have to run without walls around it",
   MISSING_DEPENDENCY: "an optional package is not installed",
 } as const;
 

@@ -6,6 +6,7 @@ import { rookeryVersion } from "../../base/version.ts";
 import { findCompiler, kernelCacheFolder } from "../../kernels/build.ts";
 import { levels, supportedLevels } from "../../kernels/levels.ts";
 import { loadKernels } from "../../kernels/load.ts";
+import { describeContainment, findContainment } from "../../sandbox/containment.ts";
 import { defineCommand } from "../command.ts";
 import { type KernelRun, tryKernels } from "../kernel-run.ts";
 import { alignColumns, formatBytes, shortNumber } from "../text.ts";
@@ -97,6 +98,8 @@ function examine(): DoctorResult {
     },
     kernels.check,
     ...(kernels.check.isWell ? [run.check] : []),
+    // Who runs no generated code needs no walls.
+    { name: "generated code", isWell: true, found: describeContainment(findContainment()) },
     {
       name: "memory",
       isWell: memory.availableBytes >= leastMemoryBytes,
