@@ -33,6 +33,9 @@ export function checkRequest(request: EngineRequest, vocabularySize: number, lim
   checkSamplingSettings(request.sampling, vocabularySize);
   checkCount("count", request.count, 1, mostAnswers);
   checkCount("maxTokens", request.maxTokens, 0, Number.MAX_SAFE_INTEGER);
+  if (request.promptLogprobsFrom !== undefined) {
+    checkCount("promptLogprobsFrom", request.promptLogprobsFrom, 0, request.prompt.length);
+  }
   checkCount("seed", request.seed, 0, Number.MAX_SAFE_INTEGER);
   if (request.topLogprobs !== undefined) checkCount("topLogprobs", request.topLogprobs, 0, mostTopLogprobs);
   checkCount("the number of stop tokens", request.stopTokenIds.length, 0, mostStopTokens);

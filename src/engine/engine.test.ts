@@ -120,6 +120,27 @@ describe("the text of a request is the same", () => {
     assert.deepEqual([promptTokens, cachedPromptTokens], [150 + 150 + 174, 256]);
   });
 
+  it("when log-probabilities are told of the end of its prompt alone, and a prefix stands for the rest", () => {
+    using source = openTinyModel("bf16");
+    using engine = openEngine(source, { prefillTokens: 70 });
+    const scored = requestOf(promptOf(150), { maxTokens: 0, topLogprobs: 2, promptLogprobs: true });
+    const [whole] = runAll(engine, [scored]);
+    for (const [promptLogprobsFrom, cachedTokens] of [
+      [1, 0],
+      [64, 0],
+      [65, 64],
+      [129, 128],
+      [149, 128],
+      [150, 128],
+    ] as const) {
+      const [told] = runAll(engine, [{ ...scored, promptLogprobsFrom }]);
+      assert.equal(told!.prompt!.cachedTokens, cachedTokens);
+      const expected = whole!.prompt!.logprobs!.map((one, at) => (at < promptLogprobsFrom ? null : one));
+      assert.equal(JSON.stringify(told!.prompt!.logprobs), JSON.stringify(expected));
+    }
+    assert.throws(() => runAll(engine, [{ ...scored, promptLogprobsFrom: 151 }]), /promptLogprobsFrom/);
+  });
+
   it("when it has lost its pages on the way", () => {
     using source = openTinyModel("bf16", { maxPositionEmbeddings: 320 });
     const requests = mixedRequests(12).map((request) => ({ ...request, maxTokens: 150 }));

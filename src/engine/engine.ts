@@ -292,7 +292,7 @@ export class Engine implements Disposable {
       sequence.reported = Math.max(sequence.reported, start + count);
     }
     if (request?.promptLogprobs !== true || task.isPromptRead) return;
-    const first = Math.max(start, task.promptLogprobs.length);
+    const first = Math.max(start, task.firstLogprob - 1 + task.promptLogprobs.length);
     const targets = prompt.subarray(first + 1, start + count + 1);
     if (targets.length === 0) return;
     const { execution, model } = this.#source;
@@ -327,7 +327,9 @@ export class Engine implements Disposable {
       type: "prompt",
       tokens: prompt.length,
       cachedTokens: task.cachedTokens,
-      ...(request.promptLogprobs === true && { logprobs: [null, ...task.promptLogprobs] }),
+      ...(request.promptLogprobs === true && {
+        logprobs: [...new Array<null>(task.firstLogprob).fill(null), ...task.promptLogprobs],
+      }),
     });
     const others = Array.from({ length: request.count - 1 }, (_, at) => this.#addSequence(task, at + 1));
     for (const other of others) other.reported = prompt.length;

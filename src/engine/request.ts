@@ -29,6 +29,8 @@ export type EngineRequest = {
   topLogprobs?: number;
   /** Log-probabilities of the prompt's tokens too; the prompt is then read without help of cached prefixes. */
   promptLogprobs?: boolean;
+  /** Only of the prompt's tokens from this one on; cached prefixes then help with what comes before it. */
+  promptLogprobsFrom?: number;
   grammar?: Grammar;
   /** Tells which experts handled each token that is read. */
   reportExperts?: boolean;
@@ -49,7 +51,7 @@ export type FinishReason = "stop" | "length";
 
 /** `index` counts the answers of a request from 0. */
 export type EngineEvent =
-  /** Once, when the prompt has been read. `logprobs`: one a prompt token, the first null. */
+  /** Once, when the prompt has been read. `logprobs`: one a prompt token, null for the first and those not asked for. */
   | { type: "prompt"; tokens: number; cachedTokens: number; logprobs?: readonly (TokenLogprobs | null)[] }
   /** `text` is what the token completes: often nothing, in the middle of a character or of what may become a stop text. */
   | { type: "token"; index: number; token: number; text: string; logprobs?: TokenLogprobs }

@@ -156,8 +156,9 @@ export class Scheduler {
 
   /** Where the next page to read is known already, it need not be read; the last token always is, for its logits. */
   #adoptPrefix(sequence: Sequence): void {
-    if (sequence.task.readsEveryToken || sequence.read % pageTokens !== 0) return;
-    while (sequence.unread > pageTokens) {
+    if (sequence.read % pageTokens !== 0) return;
+    const { mostAdopted } = sequence.task;
+    while (sequence.unread > pageTokens && sequence.read + pageTokens <= mostAdopted) {
       const at = sequence.read / pageTokens;
       const page = this.#pool.find(sequence.pageKey(at));
       if (page === undefined) return;

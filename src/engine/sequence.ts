@@ -37,7 +37,7 @@ export class Task {
   unfinished: number;
   isPromptRead = false;
   cachedTokens = 0;
-  /** Of the prompt's tokens from the second on, as far as they have been read. */
+  /** Of the prompt's tokens from `firstLogprob` on, as far as they have been read. */
   readonly promptLogprobs: TokenLogprobs[] = [];
   /** The sum of the hidden states so far. */
   readonly hiddenSum: Float64Array | undefined;
@@ -53,11 +53,18 @@ export class Task {
     if (!what.request) this.hiddenSum = new Float64Array(what.hiddenSize);
   }
 
-  /** Whether what is told of the prompt's tokens asks for each of them to be read. */
-  get readsEveryToken(): boolean {
+  /** The first token of the prompt whose log-probability is told: nothing predicts the very first. */
+  get firstLogprob(): number {
+    return Math.max(1, this.request?.promptLogprobsFrom ?? 0);
+  }
+
+  /** Tokens of the prompt that a cached prefix may stand for: what is told of the later ones asks for them to be read. */
+  get mostAdopted(): number {
     const { request } = this;
-    if (!request) return true;
-    return !this.isPromptRead && (request.promptLogprobs === true || request.reportExperts === true);
+    if (!request) return 0;
+    if (this.isPromptRead) return Number.POSITIVE_INFINITY;
+    if (request.reportExperts === true) return 0;
+    return request.promptLogprobs === true ? this.firstLogprob - 1 : Number.POSITIVE_INFINITY;
   }
 }
 

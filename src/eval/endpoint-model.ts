@@ -1,0 +1,208 @@
+/**
+ * A model behind a server that speaks OpenAI's API. Likelihoods are asked for as lm-eval asks: the whole text as a prompt of
+ * token ids that is echoed with log-probabilities, and one token more, which is thrown away.
+ */
+import { setTimeout } from "node:timers/promises";
+import { RookeryError } from "../base/errors.ts";
+import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
+import { EndpointFailure } from "../endpoint/failure.ts";
+import type { CompletionAnswer, CompletionLogprobs } from "../endpoint/wire.ts";
+import type { GeneratedText, GenerationRequest, TokenScore } from "./model.ts";
+import { type ClientTokenizer, directoryTokenizer, serverTokenizer } from "./server-tokenizer.ts";
+import { TokenizedModel } from "./tokenized-model.ts";
+
+export type EndpointModelOptions = EndpointOptions & {
+  /** By default the server's first. */
+  model?: string | undefined;
+  /** The folder of the model's tokenizer, for servers that do not offer it. */
+  tokenizer?: string | undefined;
+  /** By default what the server says, or 2,048. */
+  maxLength?: number | undefined;
+  concurrency: number;
+};
+
+const defaultMaxLength = 2048;
+const mostAttempts = 4;
+const firstPauseMs = 500;
+const probeText = "The penguins (企鹅) of the rookery counted 1,048 eggs.\n\tNaïve, isn't it?";
+
+export class EndpointModel extends TokenizedModel {
+  readonly name: string;
+  readonly maxLength: number;
+  readonly concurrency: number;
+  protected readonly prefixToken: number;
+  readonly #endpoint: Endpoint;
+  readonly #model: string;
+  readonly #tokenizer: ClientTokenizer | undefined;
+
+  constructor(
+    endpoint: Endpoint,
+    model: string,
+    tokenizer: ClientTokenizer | undefined,
+    { maxLength, concurrency }: Pick<EndpointModelOptions, "maxLength" | "concurrency">,
+  ) {
+    super();
+    this.name = `${endpoint.url} ${model}`;
+    this.maxLength = maxLength ?? tokenizer?.maxLength ?? defaultMaxLength;
+    this.concurrency = concurrency;
+    this.prefixToken = tokenizer?.prefixToken ?? 0;
+    this.#endpoint = endpoint;
+    this.#model = model;
+    this.#tokenizer = tokenizer;
+  }
+
+  async encode(texts: readonly string[]): Promise<Int32Array[]> {
+    return await this.#known().encode(texts);
+  }
+
+  protected async score(tokens: Int32Array, from: number, signal: AbortSignal | undefined): Promise<TokenScore[]> {
+    const logprobs = await this.#echoed([...tokens], signal);
+    // one entry a token and one for the token that was generated: with fewer, sums would be wrong and nobody would notice
+    if (logprobs.tokenLogprobs.length < tokens.length + 1 || logprobs.topLogprobs.length < tokens.length) {
+      throw disagreement(this.name, tokens.length, logprobs.tokenLogprobs.length);
+    }
+    return Array.from(tokens.subarray(from), (_, at) => scoreAt(logprobs, from + at, this.name));
+  }
+
+  protected bytesOf(tokens: Int32Array): Promise<Int32Array> {
+    return this.#known().byteLengths(tokens);
+  }
+
+  async generate(request: GenerationRequest, signal?: AbortSignal): Promise<GeneratedText> {
+    const { prompt, maxTokens, temperature, seed } = request;
+    const settings = { model: this.#model, max_tokens: maxTokens, temperature, seed, stop: request.stop };
+    if (typeof prompt !== "string") {
+      // OpenAI takes four at most; the rest is cut off here
+      const chat = { ...settings, messages: prompt, stop: request.stop.slice(0, 4) };
+      const answer = await patiently(() => this.#endpoint.chat(chat, signal), signal);
+      return { ...resultOf(answer.text, answer.finishReason, answer), text: cutAtStop(answer.text, request.stop) };
+    }
+    const { sent, cutTokens } = await this.#promptOf(prompt, maxTokens);
+    const answer = await patiently(() => this.#endpoint.complete({ ...settings, prompt: sent }, signal), signal);
+    const [choice] = answer.choices;
+    const text = cutAtStop(choice!.text, request.stop);
+    return { ...resultOf(text, choice!.finishReason, answer), cutTokens };
+  }
+
+  async prefixStats(): Promise<null> {
+    return null;
+  }
+
+  async close(): Promise<void> {}
+
+  /** @throws RookeryError ENDPOINT_FAILED if the ids of a text are not those that the server makes of it. */
+  async checkTokenizer(signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#tokenizer) return;
+    const [ids] = await this.#tokenizer.encode([probeText]);
+    const { tokenLogprobs } = await this.#echoed(probeText, signal);
+    if (tokenLogprobs.length !== ids!.length + 1) throw disagreement(this.name, ids!.length, tokenLogprobs.length - 1);
+  }
+
+  #known(): ClientTokenizer {
+    if (this.#tokenizer) return this.#tokenizer;
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `${this.#endpoint.url} does not offer the tokenizer that this task needs`,
+      "give the model's own with --tokenizer DIRECTORY",
+    );
+  }
+
+  async #echoed(prompt: string | readonly number[], signal: AbortSignal | undefined): Promise<CompletionLogprobs> {
+    const request = { model: this.#model, prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true };
+    const answer: CompletionAnswer = await patiently(() => this.#endpoint.complete(request, signal), signal);
+    const found = answer.choices[0]?.logprobs;
+    if (found) return found;
+    throw new RookeryError(
+      "ENDPOINT_FAILED",
+      `${this.#endpoint.url} gives no log-probabilities of a prompt`,
+      "likelihood tasks need a server with echo and logprobs, as vLLM and `rookery serve` are",
+    );
+  }
+
+  /** Ids cut on the left to leave room for the answer, where the tokenizer is known. */
+  async #promptOf(prompt: string, maxTokens: number): Promise<{ sent: string | number[]; cutTokens: number }> {
+    if (!this.#tokenizer) return { sent: prompt, cutTokens: 0 };
+    const [ids] = await this.#tokenizer.encode([prompt]);
+    if (ids!.length === 0) return { sent: [this.prefixToken], cutTokens: 0 };
+    const cutTokens = Math.max(0, ids!.length - Math.max(1, this.maxLength - maxTokens));
+    return { sent: [...ids!.subarray(cutTokens)], cutTokens };
+  }
+}
+
+/**
+ * Looks what the server offers, and that its tokenizer is the one at hand.
+ * @throws RookeryError ENDPOINT_FAILED, and what reading the tokenizer throws.
+ */
+export async function openEndpointModel(
+  options: EndpointModelOptions,
+  needsTokens: boolean,
+  signal?: AbortSignal,
+): Promise<EndpointModel> {
+  const endpoint = new Endpoint(options);
+  const names = options.model === undefined ? await endpoint.models(signal) : [options.model];
+  if (names[0] === undefined) {
+    throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one with --model-name");
+  }
+  const { fetch = globalThis.fetch, apiKey } = options;
+  const tokenizer =
+    options.tokenizer === undefined
+      ? await serverTokenizer(endpoint.url, names[0], { fetch, apiKey }, signal).catch(unreachable)
+      : await directoryTokenizer(options.tokenizer);
+  const model = new EndpointModel(endpoint, names[0], tokenizer, options);
+  if (needsTokens) await model.checkTokenizer(signal);
+  return model;
+}
+
+/** A server that only has OpenAI's API may break off where others have a tokenizer. */
+function unreachable(error: unknown): undefined {
+  if (error instanceof RookeryError) throw error;
+  return undefined;
+}
+
+/** Sends again what failed in passing. */
+async function patiently<Answer>(ask: () => Promise<Answer>, signal: AbortSignal | undefined): Promise<Answer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isPassing = error instanceof EndpointFailure && (error.kind === "busy" || error.kind === "passing");
+      if (!isPassing || attempt === mostAttempts) throw error;
+      const pauseMs = error.retryAfterMs ?? firstPauseMs * 2 ** (attempt - 1);
+      await setTimeout(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
+    }
+  }
+}
+
+function scoreAt({ tokenLogprobs, topLogprobs }: CompletionLogprobs, at: number, name: string): TokenScore {
+  const logprob = tokenLogprobs[at];
+  const top = Object.values(topLogprobs[at] ?? {});
+  if (typeof logprob === "number" && top.length > 0) return { logprob, isLikeliest: logprob >= Math.max(...top) };
+  throw new RookeryError(
+    "ENDPOINT_FAILED",
+    `${name} gives no log-probability of token ${at} of a prompt`,
+    "use a server that echoes prompts with logprobs",
+  );
+}
+
+function disagreement(name: string, sent: number, told: number): RookeryError {
+  return new RookeryError(
+    "ENDPOINT_FAILED",
+    `${name} tells of ${told} tokens where the tokenizer at hand has ${sent}`,
+    "give the model's own tokenizer with --tokenizer DIRECTORY, and use a server that echoes prompts with logprobs",
+  );
+}
+
+function resultOf(
+  text: string,
+  finishReason: string,
+  { promptTokens = 0, answerTokens = 0 }: { promptTokens?: number; answerTokens?: number },
+): GeneratedText {
+  const reason = finishReason === "length" ? "length" : "stop";
+  return { text, finishReason: reason, promptTokens, answerTokens, cutTokens: 0 };
+}
+
+/** The text up to the first of the stops: not every server takes them off. */
+export function cutAtStop(text: string, stop: readonly string[]): string {
+  const ends = stop.map((one) => text.indexOf(one)).filter((at) => at >= 0);
+  return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
+}
