@@ -1,4 +1,9 @@
-/** What a filter is: records in, a verdict for each out. The filters themselves are in filters/. */
+/**
+ * What a filter is: records in, a verdict for each out. The filters themselves are in filters/, whose index.ts gives the pipeline
+ * `filterOptionsSchema` (a zod object with defaults: the key `filters` of a configuration), `makeRecordFilter(options): RecordFilter`
+ * and `makeSetFilter(options): SetFilter`, each all its filters in their order.
+ */
+import type { z } from "zod";
 import type { Cost, Critique, SynthRecord } from "./record.ts";
 
 /** What a filter says of a record; `reason` is a word of the filter's own list, `detail` what was seen. */
@@ -19,7 +24,8 @@ export type Critic = {
   model: string;
   /**
    * The answer to a chat as JSON that `schema` describes, near misses repaired.
-   * @throws RookeryError ENDPOINT_FAILED; `MALFORMED_ANSWER` for what is no such JSON after all.
+   * @throws EndpointFailure, of the kind `malformed` for what is no such JSON after all; what ends the work (`endsTheWork`) must be
+   * let through, whatever else a filter catches.
    */
   askJson<Value>(
     request: CriticRequest<Value>,
@@ -29,7 +35,7 @@ export type Critic = {
 
 export type CriticRequest<Value> = {
   messages: readonly { role: "system" | "user" | "assistant"; content: string }[];
-  schema: import("zod").ZodType<Value>;
+  schema: z.ZodType<Value>;
   maxTokens: number;
   seed: number;
 };

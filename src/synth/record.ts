@@ -1,15 +1,19 @@
 /** What moves through the steps of synthesis: an instruction, its answers, and where both came from. */
 import { createHash } from "node:crypto";
+import type { Usage } from "../endpoint/budget.ts";
 
 export const synthSteps = ["generate", "evolve", "answer", "filter"] as const;
 export type SynthStep = (typeof synthSteps)[number];
 
-/** What requests took. `money` is in the currency of the prices that the configuration gives. */
-export type Cost = { promptTokens: number; answerTokens: number; money: number };
+/** What requests took. */
+export type Cost = Usage;
 
 /** How an answer is to be compared with others: `text` has no one right answer. */
 export const answerKinds = ["text", "number", "choice", "phrase", "json", "code"] as const;
 export type AnswerKind = (typeof answerKinds)[number];
+
+export const difficulties = ["easy", "medium", "hard"] as const;
+export type Difficulty = (typeof difficulties)[number];
 
 export type SynthAnswer = {
   text: string;
@@ -52,8 +56,9 @@ export type SynthRecord = {
   language: string;
   instruction: string;
   answerKind: AnswerKind;
-  /** How the instruction was asked for: style, format and difficulty, or the direction of its evolution. */
+  /** How the instruction was asked for: style and form, or the direction of its evolution. */
   variant: string;
+  difficulty: Difficulty;
   /** The right answer where it is known: from a verifier, or planted with the seed. Never shown to a model. */
   truth?: string;
   answers: readonly SynthAnswer[];
@@ -63,7 +68,11 @@ export type SynthRecord = {
   promptVersion: string;
   requestHash: string;
   cost: Cost;
+  /** Index of the answer that is in the data set. A record that is finished has this, `rejected` or `review`. */
+  kept?: number;
   rejected?: Rejection;
+  /** Why a person is asked, about which answer. */
+  review?: { reason: string; detail: string; answer: number };
 };
 
 export const noCost: Cost = { promptTokens: 0, answerTokens: 0, money: 0 };
