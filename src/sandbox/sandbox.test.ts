@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { findContainment } from "./containment.ts";
 import { limitedCommand } from "./namespaces.ts";
+import { passesTests } from "./passes-tests.ts";
 import { type ContainedRequest, runContained } from "./run.ts";
-import { passesTests } from "./tests.ts";
 import { watchProcess } from "./watched-process.ts";
 
 const containment = findContainment();
@@ -82,8 +82,8 @@ describe("contained code", { skip, concurrency: 2 }, () => {
 
   test("a fork bomb stops at its own limit, and nothing of it stays", async () => {
     const bomb =
-      "import os\nn = 0\ntry:\n  while True:\n    if os.fork() == 0:\n      while True: pass\n    n += 1\nfinally: print(n)";
-    const { status, stdout, stderr } = await python(bomb, { timeoutMs: 2000 });
+      "import os, time\nn = 0\ntry:\n  while True:\n    if os.fork() == 0: time.sleep(9)\n    n += 1\nfinally: print(n)";
+    const { status, stdout, stderr } = await python(bomb);
     assert.notEqual(status, "ok");
     assert.match(stderr, /BlockingIOError/);
     assert.equal(stdout, "31\n");
@@ -138,12 +138,9 @@ print("left")`;
         `import os\nprint(os.listdir(${literal}) if os.path.isdir(${literal}) and ${literal} != "/old" else open(${literal}).read())`,
       );
       assert.equal(read.status, "error", `${path}: ${read.stdout}`);
-      assert.equal(
-        (await javascript(`console.log(require("fs").readFileSync(${literal}, "utf8"))`)).status,
-        "error",
-        path,
-      );
     }
+    const script = `require("fs").readFileSync(${JSON.stringify(join(secretFolder, "secret"))})`;
+    assert.equal((await javascript(script)).status, "error");
     assert.equal((await python("open('/usr/x', 'w')")).status, "error");
     assert.equal((await python("open('/runtime/program', 'w')")).status, "error");
     const kept = await python("print(open('kept', 'w').write('x'))\nimport os\nprint(sorted(os.listdir('.')))");

@@ -14,7 +14,7 @@ export async function passesTests({ tests, ...request }: ContainedRequest & { te
   const print =
     request.language === "python"
       ? `import sys as _sys\n_sys.stdout.write("\\n${word}\\n")`
-      : `process.stdout.write("\\n${word}\\n");`;
+      : `{ const { stdout } = process; stdout.write("\\n${word}\\n"); }`;
   const result = await runContained({ ...request, code: `${request.code}\n${tests}\n${print}\n` });
   const end = `\n${word}\n`;
   const isPassed = result.status === "ok" && result.stdout.endsWith(end);
