@@ -65,20 +65,24 @@ async function filesBelow(folder: string, onUnreadable: OnUnreadable): Promise<s
   return files;
 }
 
+const isData = (file: string): boolean => fileFormat(file) !== null;
+
 /**
  * The readable files that a path, a folder or a glob stands for, in a fixed order. Inside of folders and globs, files
  * of other kinds are counted as `ignored`. Throws FILE_UNREADABLE when there is nothing of that name, and BAD_DATA for
  * a single file of a kind that is not read.
+ * @param isReadable which files the caller can read; by default those that `readFileDocuments` can.
  */
 export async function resolveFiles(
   pattern: string,
   onUnreadable: OnUnreadable,
+  isReadable: (file: string) => boolean = isData,
 ): Promise<{ files: string[]; ignored: number }> {
   let found: string[];
   try {
     const stats = await fs.promises.stat(pattern);
     if (!stats.isDirectory()) {
-      if (fileFormat(pattern) !== null) return { files: [pattern], ignored: 0 };
+      if (isReadable(pattern)) return { files: [pattern], ignored: 0 };
       const hint = "give .txt, .md, .json or .jsonl, plain, .gz or .zst";
       throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, hint);
     }
@@ -97,7 +101,7 @@ export async function resolveFiles(
       throw new RookeryError("FILE_UNREADABLE", `no file matches ${quoteForMessage(pattern)}`, hint);
     }
   }
-  const files = found.filter((file) => fileFormat(file) !== null);
+  const files = found.filter(isReadable);
   return { files, ignored: found.length - files.length };
 }
 
