@@ -15,6 +15,10 @@ export type AnswerKind = (typeof answerKinds)[number];
 export const difficulties = ["easy", "medium", "hard"] as const;
 export type Difficulty = (typeof difficulties)[number];
 
+/** Ways in which an instruction evolves. */
+export const synthDirections = ["clearer", "expand", "harder"] as const;
+export type SynthDirection = (typeof synthDirections)[number];
+
 export type SynthAnswer = {
   text: string;
   /** Whether the text is whole, cut at the limit of tokens, or held back by the server. */
