@@ -7,6 +7,7 @@ import { RookeryError } from "../base/errors.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
 import { EndpointFailure } from "../endpoint/failure.ts";
 import type { CompletionAnswer, CompletionLogprobs } from "../endpoint/wire.ts";
+import { joinIds } from "../text/ids.ts";
 import type { GeneratedText, GenerationRequest, TokenScore } from "./model.ts";
 import { type ClientTokenizer, directoryTokenizer, serverTokenizer } from "./server-tokenizer.ts";
 import { TokenizedModel } from "./tokenized-model.ts";
@@ -77,7 +78,7 @@ export class EndpointModel extends TokenizedModel {
       const answer = await patiently(() => this.#endpoint.chat(chat, signal), signal);
       return { ...resultOf(answer.text, answer.finishReason, answer), text: cutAtStop(answer.text, request.stop) };
     }
-    const { sent, cutTokens } = await this.#promptOf(prompt, maxTokens);
+    const { sent, cutTokens } = await this.#promptOf(prompt, maxTokens, request.asDocument);
     const answer = await patiently(() => this.#endpoint.complete({ ...settings, prompt: sent }, signal), signal);
     const [choice] = answer.choices;
     const text = cutAtStop(choice!.text, request.stop);
@@ -120,12 +121,16 @@ export class EndpointModel extends TokenizedModel {
   }
 
   /** Ids cut on the left to leave room for the answer, where the tokenizer is known. */
-  async #promptOf(prompt: string, maxTokens: number): Promise<{ sent: string | number[]; cutTokens: number }> {
+  async #promptOf(
+    prompt: string,
+    maxTokens: number,
+    asDocument = false,
+  ): Promise<{ sent: string | number[]; cutTokens: number }> {
     if (!this.#tokenizer) return { sent: prompt, cutTokens: 0 };
     const [ids] = await this.#tokenizer.encode([prompt]);
-    if (ids!.length === 0) return { sent: [this.prefixToken], cutTokens: 0 };
-    const cutTokens = Math.max(0, ids!.length - Math.max(1, this.maxLength - maxTokens));
-    return { sent: [...ids!.subarray(cutTokens)], cutTokens };
+    const whole = asDocument || ids!.length === 0 ? joinIds([Int32Array.of(this.prefixToken), ids!]) : ids!;
+    const cutTokens = Math.max(0, whole.length - Math.max(1, this.maxLength - maxTokens));
+    return { sent: [...whole.subarray(cutTokens)], cutTokens };
   }
 }
 

@@ -6,6 +6,7 @@ import { type EngineOptionsInput, engineOptionsSchema } from "../engine/options.
 import type { EngineRequest } from "../engine/request.ts";
 import { type StartedEngine, startEngine } from "../engine/worker-engine.ts";
 import { encodeChat } from "../text/chat-template.ts";
+import { joinIds } from "../text/ids.ts";
 import type { GeneratedText, GenerationRequest, TokenScore } from "./model.ts";
 import { TokenizedModel } from "./tokenized-model.ts";
 
@@ -53,7 +54,7 @@ export class LocalModel extends TokenizedModel {
 
   async generate(request: GenerationRequest, signal?: AbortSignal): Promise<GeneratedText> {
     const { prompt, maxTokens, stop, temperature, seed } = request;
-    const whole = await this.#encodePrompt(prompt);
+    const whole = await this.#encodePrompt(prompt, request.asDocument);
     const kept = Math.max(1, this.maxLength - maxTokens);
     const cutTokens = Math.max(0, whole.length - kept);
     const answer: GeneratedText = { text: "", finishReason: "length", promptTokens: 0, answerTokens: 0, cutTokens };
@@ -76,10 +77,14 @@ export class LocalModel extends TokenizedModel {
     await this.#engine.close();
   }
 
-  async #encodePrompt(prompt: GenerationRequest["prompt"]): Promise<Int32Array> {
-    if (typeof prompt !== "string") return (await encodeChat(this.#engine.tokenizer, prompt)).ids;
+  async #encodePrompt(prompt: GenerationRequest["prompt"], asDocument = false): Promise<Int32Array> {
+    if (typeof prompt !== "string") {
+      const { ids } = await encodeChat(this.#engine.tokenizer, prompt);
+      // of a whole turn the last token ends it
+      return prompt.at(-1)?.role === "assistant" ? ids.subarray(0, -1) : ids;
+    }
     const [ids] = await this.encode([prompt]);
-    return ids!.length > 0 ? ids! : Int32Array.of(this.prefixToken);
+    return asDocument || ids!.length === 0 ? joinIds([Int32Array.of(this.prefixToken), ids!]) : ids!;
   }
 
   #request(prompt: Int32Array, more: Partial<EngineRequest>): EngineRequest {

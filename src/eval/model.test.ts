@@ -102,6 +102,26 @@ describe("a model", () => {
     const chat = { ...request, prompt: [{ role: "user" as const, content: "the sea?" }] };
     assert.equal((await remote.generate(chat)).text, (await local.generate(chat)).text);
   });
+
+  it("writes on in the assistant's own turn, and reads a text as a document where that is asked for", async () => {
+    const messages = [
+      { role: "user" as const, content: "the sea?" },
+      { role: "assistant" as const, content: "the cold" },
+    ];
+    const request = { maxTokens: 6, stop: [], temperature: 0, seed: 1 };
+    const counts: number[] = [];
+    for (const asked of [{ prompt: messages }, { prompt: "the rock", asDocument: true }, { prompt: "the rock" }]) {
+      const [here, there] = [
+        await local.generate({ ...request, ...asked }),
+        await remote.generate({ ...request, ...asked }),
+      ];
+      assert.equal(here.text, there.text);
+      assert.equal(here.promptTokens, there.promptTokens);
+      counts.push(here.promptTokens);
+    }
+    const [sea, cold, rock] = (await local.encode(["the sea?", "the cold", "the rock"])).map(({ length }) => length);
+    assert.deepEqual(counts, [sea! + cold! + 2, rock! + 1, rock!]);
+  });
 });
 
 it("a tokenizer that is not the server's is told of at once", async () => {

@@ -22,8 +22,10 @@ export type Likelihood = {
 export type RollingToken = TokenScore & { position: number; bytes: number };
 
 export type GenerationRequest = {
-  /** A text to be continued, or a chat whose next turn is wanted. */
+  /** A text to be continued, or a chat whose next turn is wanted; one that ends with the assistant's is written on. */
   prompt: string | readonly ChatMessage[];
+  /** Put the token in front with which a document begins: a text is then read as in pretraining. */
+  asDocument?: boolean;
   maxTokens: number;
   /** Texts that end the answer and are no part of it. */
   stop: readonly string[];
