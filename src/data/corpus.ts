@@ -33,7 +33,7 @@ export function sourceEntries(options: DataOptions): SourceOptions[] {
 }
 
 function defaultName(pattern: string): string {
-  const base = path.basename(pattern).replace(/(\.(txt|md|json|jsonl|ndjson))?(\.(gz|zst))?$/i, "");
+  const base = path.basename(pattern).replace(/(\.(txt|md|json|jsonl|ndjson|csv|tsv|parquet))?(\.(gz|zst))?$/i, "");
   return base === "" || /[*?[{]/.test(base) ? pattern : base;
 }
 

@@ -4,37 +4,49 @@ import path from "node:path";
 import { createGunzip } from "node:zlib";
 import { RookeryError } from "../base/errors.ts";
 import { fileError, quoteForMessage } from "../base/files.ts";
-import type { ProblemKind } from "./problems.ts";
+import { type ProblemKind, readableFiles } from "./problems.ts";
 import {
   type DocumentFormat,
+  documentOf,
   documentReader,
   type PieceReader,
   type RawDocument,
   type RawRecord,
   type ReaderOptions,
   recordReader,
+  shownNames,
+  textColumn,
 } from "./readers.ts";
+import { readTableRows, type TableFormat, type TableReading, type TableRow } from "./tables.ts";
 import { decompressZstd } from "./zstd-frames.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-const formats: Readonly<Record<string, DocumentFormat>> = {
+const formats: Readonly<Record<string, DocumentFormat | TableFormat>> = {
   ".txt": "text",
   ".md": "text",
   ".json": "json",
   ".jsonl": "jsonl",
   ".ndjson": "jsonl",
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".parquet": "parquet",
 };
+
+const isTable = (format: DocumentFormat | TableFormat): format is TableFormat =>
+  format === "csv" || format === "tsv" || format === "parquet";
 
 type Compression = "none" | "gzip" | "zstd";
 
 /** How a file is read, by its name; null when this Rookery does not read such files. */
-export function fileFormat(file: string): { format: DocumentFormat; compression: Compression } | null {
+export function fileFormat(file: string): { format: DocumentFormat | TableFormat; compression: Compression } | null {
   const outer = path.extname(file).toLowerCase();
   const compression = outer === ".gz" ? "gzip" : outer === ".zst" ? "zstd" : "none";
   const inner = compression === "none" ? outer : path.extname(file.slice(0, -outer.length)).toLowerCase();
   const format = formats[inner];
-  return format === undefined ? null : { format, compression };
+  // Parquet compresses its own columns
+  if (format === undefined || (format === "parquet" && compression !== "none")) return null;
+  return { format, compression };
 }
 
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -83,8 +95,7 @@ export async function resolveFiles(
     const stats = await fs.promises.stat(pattern);
     if (!stats.isDirectory()) {
       if (isReadable(pattern)) return { files: [pattern], ignored: 0 };
-      const hint = "give .txt, .md, .json or .jsonl, plain, .gz or .zst";
-      throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, hint);
+      throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, `give ${readableFiles}`);
     }
     found = await filesBelow(pattern, onUnreadable);
   } catch (error) {
@@ -131,14 +142,86 @@ export async function* readFileDocuments(file: string, reading: FileReading): As
     reading.problem("unsupportedFile", null, "is of a kind that is not read");
     return;
   }
-  yield* readPieces(file, kind.compression, documentReader(kind.format, reading), reading);
+  if (isTable(kind.format)) yield* readTableDocuments(file, kind.format, kind.compression, reading);
+  else yield* readPieces(file, kind.compression, documentReader(kind.format, reading), reading);
 }
 
-/** The JSON values of one file; what cannot be read of it is a problem each. Text files have none. */
+/** DuckDB takes an archive that is cut off for one that ends there, so it is unpacked once before. */
+async function* tableRows(
+  file: string,
+  format: TableFormat,
+  compression: Compression,
+  reading: TableReading,
+): AsyncGenerator<TableRow> {
+  if (compression !== "none") {
+    const raw = fs.createReadStream(file, { highWaterMark: CHUNK_BYTES });
+    try {
+      for await (const _ of decompressed(raw, compression));
+    } catch (error) {
+      reading.problem("unreadable", null, damageOf(error));
+      return;
+    } finally {
+      raw.destroy();
+    }
+  }
+  yield* readTableRows(file, format, reading);
+}
+
+function damageOf(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  const isSystem = error instanceof Error && "syscall" in error;
+  return isSystem ? `cannot be read (${code})` : `cannot be decompressed (${code ?? "damaged"})`;
+}
+
+/** The texts of one column. */
+async function* readTableDocuments(
+  file: string,
+  format: TableFormat,
+  compression: Compression,
+  reading: FileReading,
+): AsyncGenerator<RawDocument> {
+  const { textField, problem, onBytes } = reading;
+  let column = "";
+  const columns = (names: string[]): string[] | undefined => {
+    const found = textColumn(names, textField);
+    if (found !== undefined) {
+      column = found;
+      return [found];
+    }
+    const wanted =
+      textField === undefined ? "column of text among its columns" : `column ${quoteForMessage(textField)}`;
+    problem("missingField", null, `has no ${wanted} (it has ${shownNames(names)})`);
+    return undefined;
+  };
+  for await (const { record, row } of tableRows(file, format, compression, { problem, onBytes, columns })) {
+    if (record[column] === null) problem("missingField", row, "is a row without text");
+    else yield* documentOf({ record, line: row }, { ...reading, textField: column });
+  }
+}
+
+/** Turns stand in a column of text as JSON. */
+function withTurns(record: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(record).map(([name, value]) => {
+    if (typeof value !== "string" || !/^\s*\[\s*\{/.test(value)) return [name, value];
+    try {
+      return [name, JSON.parse(value) as unknown];
+    } catch {
+      return [name, value];
+    }
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The JSON values of one file, the rows of a table among them; what cannot be read of it is a problem each. Text files have none. */
 export async function* readFileRecords(file: string, problem: FileReading["problem"]): AsyncGenerator<RawRecord> {
   const kind = fileFormat(file);
-  if (kind === null || kind.format === "text") problem("unsupportedFile", null, "is no .json or .jsonl");
-  else yield* readPieces(file, kind.compression, recordReader(kind.format, problem), { problem });
+  if (kind === null || kind.format === "text") {
+    problem("unsupportedFile", null, "holds no records: .json, .jsonl, .csv, .tsv and .parquet do");
+  } else if (isTable(kind.format)) {
+    for await (const { record, row } of tableRows(file, kind.format, kind.compression, { problem })) {
+      yield { record: withTurns(record), line: row };
+    }
+  } else yield* readPieces(file, kind.compression, recordReader(kind.format, problem), { problem });
 }
 
 async function* readPieces<Piece>(
@@ -157,10 +240,8 @@ async function* readPieces<Piece>(
       try {
         chunk = await chunks.next();
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
         const isSystem = error instanceof Error && "syscall" in error;
-        const what = isSystem ? `cannot be read (${code})` : `cannot be decompressed (${code ?? "damaged"})`;
-        reading.problem("unreadable", isSystem ? null : lines, what);
+        reading.problem("unreadable", isSystem ? null : lines, damageOf(error));
         break;
       }
       if (chunk.done) break;

@@ -1,5 +1,6 @@
 /** What a user can say about training data; the schema is the flags, the configuration file and the type at once. */
 import { z } from "zod";
+import { readableFiles } from "./problems.ts";
 
 const share = z.number().min(0).max(1);
 
@@ -7,7 +8,7 @@ const sourceSchema = z.strictObject({
   path: z
     .string()
     .min(1)
-    .describe('a file (.txt .md .json .jsonl, plain, .gz or .zst), a folder, a glob, or "starter"')
+    .describe(`a file (${readableFiles}), a folder, a glob, or "starter"`)
     .meta({ valueName: "PATH" }),
   name: z.string().min(1).max(100).optional().describe("what reports and mixtures call it; by default from its path"),
   weight: z
@@ -20,7 +21,7 @@ const sourceSchema = z.strictObject({
     .min(0)
     .optional()
     .describe("the same for the annealing at the end of a run: more of the best data; by default the weight"),
-  textField: z.string().min(1).optional().describe("the field of its JSON records that holds the text"),
+  textField: z.string().min(1).optional().describe("the field or column of its records that holds the text"),
   license: z.string().min(1).optional().describe("its licence, for the model card"),
 });
 
@@ -47,13 +48,15 @@ export const dataOptionsSchema = z.strictObject({
     .min(1)
     .max(256, "are more than 256 sources: give a folder, or a glob in quotes")
     .default(["starter"])
-    .describe('files (.txt .md .json .jsonl, plain, .gz or .zst), folders, globs, or "starter"')
+    .describe(`files (${readableFiles}), folders, globs, or "starter"`)
     .meta({ valueName: "PATH" }),
   textField: z
     .string()
     .min(1)
     .optional()
-    .describe("the field of JSON records that holds the text; by default the first of text, content, body and the like")
+    .describe(
+      "the field of JSON records, or the column of a table, that holds the text; by default the first of text, content, body and the like",
+    )
     .meta({ valueName: "FIELD" }),
   strict: z.boolean().default(false).describe("stop at the first file, line or record that cannot be used"),
   maxDocumentCharacters: z

@@ -152,7 +152,7 @@ test("what was dropped and what was wrong is counted, with file and line, also f
     jsonLines([sentence(1), `  ${sentence(1)}\n`, "short", sentence(2), "spam and eggs ".repeat(40)]),
     "{bad\n",
   ];
-  const folder = newFolder({ "a.jsonl": lines.join(""), "b.txt": Uint8Array.of(0xff, 0x0a), "c.csv": "1,2" });
+  const folder = newFolder({ "a.jsonl": lines.join(""), "b.txt": Uint8Array.of(0xff, 0x0a), "c.xls": "1,2" });
   const first = await prepare({ data: [folder] });
   const [source] = first.dataset.manifest.sources;
   assert.deepEqual(source!.dropped, { duplicate: 1, tooShort: 1, repetitive: 1 });

@@ -2,12 +2,15 @@
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 
+/** The files that are read. */
+export const readableFiles = ".txt, .md, .json, .jsonl, .csv or .tsv, plain, .gz or .zst, or .parquet";
+
 /** What can be wrong with an input, and the mend. */
 export const problemKinds = {
   unreadable: "check the file and its permissions, or take another copy of it",
-  unsupportedFile: "give .txt, .md, .json or .jsonl, plain, .gz or .zst",
+  unsupportedFile: `give ${readableFiles}`,
   invalidUtf8: "convert the file to UTF-8",
-  malformed: "mend the JSON at that line",
+  malformed: "mend the record at that line",
   missingField: "name the field that holds the text with --text-field",
   tooLong: "split the record",
 } as const;

@@ -86,11 +86,13 @@ function recordText(
   for (const field of textField === undefined ? textFields : [textField]) {
     if (Object.hasOwn(record, field) && typeof record[field] === "string") return { text: record[field] };
   }
-  const wanted = textField === undefined ? "of text among its fields" : quoteForMessage(textField);
-  const names = Object.keys(record)
-    .slice(0, 8)
-    .map((name) => quoteForMessage(name, 30));
-  return { kind: "missingField", what: `has no field ${wanted} (it has ${names.join(", ") || "none"})` };
+  const wanted = textField === undefined ? "field of text among its fields" : `field ${quoteForMessage(textField)}`;
+  return { kind: "missingField", what: `has no ${wanted} (it has ${shownNames(Object.keys(record))})` };
+}
+
+export function shownNames(names: readonly string[]): string {
+  const some = names.slice(0, 8).map((name) => quoteForMessage(name, 30));
+  return some.join(", ") || "none";
 }
 
 function parseRecord(bytes: Uint8Array, line: number, problem: OnProblem): RawRecord[] {
@@ -110,7 +112,14 @@ function parseRecord(bytes: Uint8Array, line: number, problem: OnProblem): RawRe
   }
 }
 
-function documentOf({ record, line }: RawRecord, options: ReaderOptions): RawDocument[] {
+/** The column of a table that holds its texts: the one that is named, a known one, or the only one there is. */
+export function textColumn(names: readonly string[], textField: string | undefined): string | undefined {
+  if (textField !== undefined) return names.find((name) => name === textField);
+  const known = textFields.find((field) => names.some((name) => name.toLowerCase() === field));
+  return names.length === 1 ? names[0] : names.find((name) => name.toLowerCase() === known);
+}
+
+export function documentOf({ record, line }: RawRecord, options: ReaderOptions): RawDocument[] {
   const found = recordText(record, options.textField);
   if ("kind" in found) options.problem(found.kind, line, found.what);
   else if (!found.text.isWellFormed()) options.problem("malformed", line, "has half of a surrogate pair in its text");
