@@ -17,7 +17,7 @@ const levelFlags: Record<Level, string[]> = {
   neon: ["-march=armv8-a"],
   avx2: avx2Flags,
   avx512: avx512Flags,
-  amx: [...avx512Flags, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
+  amx: [...avx512Flags, "-mavx512bf16", "-mavx512fp16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
 };
 
 /** Flags every level is compiled with. No -ffast-math: NaN and infinities keep their meaning. */
@@ -46,7 +46,7 @@ const cpuFlagsNeeded: Record<Level, string[]> = {
   neon: ["asimd"],
   avx2: avx2Needed,
   avx512: avx512Needed,
-  amx: [...avx512Needed, "avx512_bf16", "amx_tile", "amx_bf16"],
+  amx: [...avx512Needed, "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"],
 };
 
 function cpuFlags(): Set<string> {

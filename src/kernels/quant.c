@@ -18,7 +18,7 @@ typedef struct {
   int rounds;
   const float *scales; /* f32 [groups], or 0: one a row, from its largest magnitude */
   bf16 *tiles;
-  float *floats, *row_scales;
+  float *floats, *row_scales, *row_sums;
   size_t blocks;
 } row_job;
 
@@ -41,13 +41,16 @@ static void prepare_row(const row_job *rows, size_t group, size_t row, size_t r,
   size_t inner = job->weight.inner, at = row * inner;
   int is_bf16 = job->dtype == ROOKERY_BF16;
   float scale = rows->rounds ? row_scale(rows, row, group) : 1;
+  f32_lanes sum = splat(0);
   if (rows->rounds && tiles) rows->row_scales[row] = scale;
   for (size_t k = 0; k < inner; k += LANES) {
     f32_lanes v = load_some(job->a, at + k, inner - k, is_bf16);
     if (rows->rounds) v = widen_fp8(narrow_fp8(v / splat(scale)));
+    sum += v;
     if (tiles) store_bf16(tiles + k / STEP * count * STEP + r * STEP + k % STEP, v);
     else store_some(rows->floats, at + k, inner - k, v * splat(scale), 0);
   }
+  rows->row_sums[row] = vector_sum(sum);
   /* what is left of the last step */
   if (tiles) for (size_t k = round_up(inner, LANES); k < round_up(inner, STEP); k += LANES) store_bf16(tiles + k / STEP * count * STEP + r * STEP + k % STEP, splat(0));
 }
@@ -73,10 +76,10 @@ static void prepare_rows(void *context, int32_t task, int32_t thread) {
 INLINE f32_lanes widen_codes(int32_t format, const uint8_t *step, size_t k, size_t column) {
   size_t half = column / HALF, c = column % HALF, pair = k / 2;
   if (format == ROOKERY_QUANT_INT8) {
-    typedef int8_t i8_lanes __attribute__((vector_size(LANES)));
-    i8_lanes v;
-    memcpy(&v, step + (half * STEP + k) * HALF + c, sizeof v);
-    return __builtin_convertvector(__builtin_convertvector(v, i32_lanes), f32_lanes);
+    u16_lanes pairs;
+    memcpy(&pairs, step + (half * STEP + pair * 2) * HALF + c * 2, sizeof pairs);
+    i32_lanes code = __builtin_convertvector(pairs >> (uint16_t)(8 * (k % 2)) & (uint16_t)0xff, i32_lanes);
+    return __builtin_convertvector(code - INT8_ZERO, f32_lanes);
   }
   u32_lanes words;
   if (format == ROOKERY_QUANT_INT4) {
@@ -136,22 +139,30 @@ static size_t prepared_bytes(const quant_job *job, size_t rows, int rounds) {
   return rounds ? round_up(rows * inner * sizeof(float), 64) : 0;
 }
 
-static void share_panels(quant_job *job, size_t threads) {
+/* Bytes of one number a row. */
+static size_t row_bytes(size_t rows) { return round_up(rows * sizeof(float), 64); }
+
+static void share_panels(quant_job *job, size_t rows, size_t threads) {
   size_t panels = quant_panels(&job->weight), inner = round_up(job->weight.inner, STEP);
   size_t bytes = uses_tiles(job->dtype) ? inner * PANEL * sizeof(bf16) : panel_bytes(ROOKERY_F32, job->weight.inner);
   size_t most = smaller(larger(TASK_BYTES / bytes, 1), MOST_TASK_PANELS);
   /* enough tasks that no thread waits long for another's last; groups are tasks of their own, but may have no rows */
   job->panels_per_task = smaller(most, ceil_div(panels, 4 * threads));
   job->thread_bytes = job->panels_per_task * bytes;
+  /* few rows only read: a task's first codes come late, so there are just as many tasks as make the threads end together */
+  if (uses_tiles(job->dtype) && rows <= ROW_BLOCK_TILES) {
+    job->panels_per_task = ceil_div(panels, 2 * threads);
+    job->thread_bytes = 0;
+  }
 }
 
 ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dtype, size_t rows, size_t inner, size_t columns, size_t groups,
                                                       size_t segment, int32_t rounds, int32_t threads) {
   quant_job job = {.weight = {format, groups, columns, inner, segment, 0, 0}, .dtype = dtype};
   if (!is_quant_weight(&job.weight) || !is_dtype(dtype) || threads < 1 || !is_array(rows, round_up(inner, STEP), 1)) return 0;
-  share_panels(&job, (size_t)threads);
+  share_panels(&job, rows, (size_t)threads);
   if (!is_array((size_t)threads, job.thread_bytes, 1)) return 0;
-  return prepared_bytes(&job, rows, rounds != 0) + round_up(rows * sizeof(float), 64) + (size_t)threads * job.thread_bytes;
+  return prepared_bytes(&job, rows, rounds != 0) + 2 * row_bytes(rows) + (size_t)threads * job.thread_bytes;
 }
 
 static int32_t check_quant_matmul(quant_job *job, size_t rows, uintptr_t offsets, uintptr_t scratch) {
@@ -170,8 +181,8 @@ static int32_t gate(uintptr_t pool, const quant_job *job) {
   const sums_target *target = &job->target;
   size_t first = (size_t)job->offsets[0], rows = (size_t)job->offsets[job->weight.groups] - first;
   if (!target->gated || !rows) return ROOKERY_OK;
-  size_t row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float));
-  return rookery_swiglu_forward(pool, target->dtype, (uintptr_t)target->c + first * row_bytes, (uintptr_t)target->gated + first * row_bytes / 2,
+  size_t c_row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float));
+  return rookery_swiglu_forward(pool, target->dtype, (uintptr_t)target->c + first * c_row_bytes, (uintptr_t)target->gated + first * c_row_bytes / 2,
                                 rows, target->columns / 2, 0);
 }
 
@@ -183,18 +194,23 @@ ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t
   if (check_quant_matmul(&job, rows, offsets, scratch)) return ROOKERY_BAD_ARGUMENT;
   job.weight.scales = (const float *)(packed + quant_code_bytes(&job.weight));
   size_t threads = (size_t)rookery_pool_threads(pool), blocks = 0, prepared = prepared_bytes(&job, rows, rounds != 0);
-  share_panels(&job, threads);
+  share_panels(&job, rows, threads);
   for (size_t g = 0; g < groups; g++) blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROWS_PER_TASK);
   size_t tasks = groups * ceil_div(quant_panels(&job.weight), job.panels_per_task);
   if (tasks > INT32_MAX || blocks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   if (!blocks) return ROOKERY_OK;
   int tiles = uses_tiles(dtype);
-  row_job prepare = {&job, rounds != 0, (const float *)activation_scales, tiles ? (bf16 *)scratch : 0, (float *)scratch, (float *)(scratch + prepared), blocks};
-  job.scratch = (char *)scratch + prepared + round_up(rows * sizeof(float), 64);
+  row_job prepare = {.job = &job, .rounds = rounds != 0, .scales = (const float *)activation_scales, .blocks = blocks};
+  if (tiles) prepare.tiles = (bf16 *)scratch;
+  else prepare.floats = (float *)scratch;
+  prepare.row_scales = (float *)(scratch + prepared);
+  prepare.row_sums = (float *)(scratch + prepared + row_bytes(rows));
+  job.scratch = (char *)scratch + prepared + 2 * row_bytes(rows);
   if (tiles || rounds) rookery_parallel(pool, (int32_t)blocks, prepare_rows, &prepare);
   if (tiles) {
     job.tiles = prepare.tiles;
     job.row_scales = rounds ? prepare.row_scales : 0;
+    job.row_sums = prepare.row_sums;
   } else if (rounds) {
     job.a = (const char *)prepare.floats;
     job.dtype = ROOKERY_F32;

@@ -2,7 +2,7 @@
  * Weights in 8 and 4 bits, and how they lie. As in panels.h, a matrix is cut into panels of 32 columns, and a panel into steps of 32 of the
  * inner dimension; a step is two halves of 16 columns. Words of 16 bits hold codes of one column c < 16 and one parity o of the inner
  * dimension, word 2 c + o of a line of 32: an FP8 word the pairs 2 q and 2 q + 1 in its two bytes, an INT4 word the pairs 4 q to 4 q + 3 in
- * its nibbles, so that a shift of a line is what a row of a B tile is made of. INT8 lies row by row, 16 bytes of columns each.
+ * its nibbles, so that a shift of a line is what a row of a B tile is made of. INT8 lies as such rows do, a byte a word.
  * All matrices of a weight lie one after the other, and then all scales, f32 [groups][panels][segments][32].
  */
 #ifndef ROOKERY_QUANT_H
@@ -13,6 +13,7 @@
 
 #define STEP 32
 #define HALF 16
+#define INT8_ZERO 128
 #define INT4_ZERO 8
 
 /* segment: how much of the inner dimension shares a scale; the whole of it, or a divisor that is a multiple of STEP. */
@@ -52,6 +53,7 @@ typedef struct {
   const char *a;           /* [rows, inner] dtype, or f32 where activations were rounded and there are no tiles */
   const bf16 *tiles;       /* the rows as A tiles: a block of `count` rows from row r lies at r * round_up(inner, 32), a step count x 32 */
   const float *row_scales; /* by which a row's sums are to be multiplied, or 0 */
+  const float *row_sums;   /* of the rows as they lie in tiles: INT8 codes are multiplied with INT8_ZERO on top of them */
   size_t panels_per_task, thread_bytes;
   const int32_t *offsets;
   int32_t all_rows[2];

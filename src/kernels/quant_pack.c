@@ -28,9 +28,11 @@ static void place_fp8(const uint8_t *row, size_t inner, size_t column, uint8_t *
   }
 }
 
+/* A word is two bytes of a column that follow each other. */
 static void place_int8(const uint8_t *row, size_t inner, size_t column, uint8_t *panel) {
   for (size_t k = 0; k < inner; k++) {
-    panel[k / STEP * STEP * PANEL + (column / HALF * STEP + k % STEP) * HALF + column % HALF] = row[k] ^ 0x80;
+    size_t step = k / STEP, line = column / HALF * STEP + k % STEP / 2 * 2;
+    panel[step * STEP * PANEL + line * HALF + column % HALF * 2 + k % 2] = row[k];
   }
 }
 
