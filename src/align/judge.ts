@@ -1,8 +1,8 @@
 /** Who says which of several answers is the better one: a trained reward model, or a comparison with the right answer. */
 import { RookeryError } from "../base/errors.ts";
 import { hash32, streamKeys } from "../base/random.ts";
+import { folderOfRunOrDirectory } from "../interop/folders.ts";
 import { isRight } from "../tasks/score.ts";
-import { folderOfRunOrDirectory } from "./folders.ts";
 import type { DpoOptions } from "./options.ts";
 import { packUnits } from "./pairs.ts";
 import { scoreTexts } from "./reward.ts";

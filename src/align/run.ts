@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { makeFolder } from "../base/files.ts";
+import { folderOfRunOrDirectory } from "../interop/folders.ts";
 import { loadModel } from "../interop/load.ts";
 import { Execution } from "../tensor/execution.ts";
 import type { OpenCheckpoint } from "../train/checkpoint.ts";
@@ -32,7 +33,6 @@ import { expertLearningRateRatio, learningRate, type ScheduleSettings } from "..
 import { tensorToWrite } from "../train/tensor-to-write.ts";
 import { weightsFingerprint } from "./chat-data.ts";
 import { makeDpoStage } from "./dpo.ts";
-import { folderOfRunOrDirectory } from "./folders.ts";
 import { dpoOptionsSchema, rewardOptionsSchema, type StageOptions, sftOptionsSchema } from "./options.ts";
 import { makeRewardStage } from "./reward.ts";
 import { makeSftStage } from "./sft.ts";

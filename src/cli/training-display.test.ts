@@ -19,7 +19,15 @@ function record(options: { isTTY?: boolean; columns?: number } = {}) {
 
 function step(number: number, changes: Partial<TrainingStepEvent> = {}): TrainingStepEvent {
   return {
-    ...{ type: "training-step", step: number, steps: 100, tokens: number * 8192, crossEntropy: 4, gradientNorm: 0.5 },
+    ...{
+      type: "training-step",
+      stage: "pre-training",
+      step: number,
+      steps: 100,
+      tokens: number * 8192,
+      crossEntropy: 4,
+      gradientNorm: 0.5,
+    },
     ...{
       learningRate: 0.003,
       tokensPerSecond: 12_000,

@@ -2,6 +2,7 @@
 import path from "node:path";
 import type { RookeryEvent } from "../base/events.ts";
 import type { TrainingEvent } from "../train/events.ts";
+import { pretrainingName } from "../train/segments.ts";
 import type { Display } from "./progress.ts";
 import { formatDuration, shortNumber } from "./text.ts";
 
@@ -34,7 +35,7 @@ export function showTraining(display: Display): (event: TrainingOnlyEvent) => vo
       const { step, steps, crossEntropy, tokensPerSecond } = event;
       smoothed = { loss: smooth(smoothed?.loss, crossEntropy), speed: smooth(smoothed?.speed, tokensPerSecond) };
       const parts = [
-        `step ${step}/${steps}`,
+        `step ${step}/${steps}${event.stage === pretrainingName ? "" : ` (${event.stage})`}`,
         `loss ${smoothed.loss.toFixed(3)}`,
         `${shortNumber(smoothed.speed)} tokens/s (${percent(event.shareOfPeak)} of peak)`,
         `gradient ${event.gradientNorm.toFixed(2)}`,

@@ -25,13 +25,13 @@ export type PackedBatch = {
 export type Piece = { shard: Shard; start: number; end: number };
 
 /**
- * Packs one batch. `next` gives the piece that a row goes on with, whose `start` is moved on as it is used, or null when there
+ * Packs one batch. `next` gives the piece that a row, which has room for so many tokens, goes on with, whose `start` is moved on as it is used, or null when there
  * are no more: the rest is then filled with `padToken`, as sequences of their own without targets.
  */
 export function packBatch(
   rows: number,
   sequenceLength: number,
-  next: (row: number) => Piece | null,
+  next: (row: number, room: number) => Piece | null,
   padToken: number,
 ): PackedBatch {
   const total = rows * sequenceLength;
@@ -44,7 +44,7 @@ export function packBatch(
   for (let row = 0; row < rows; row++) {
     const end = (row + 1) * sequenceLength;
     for (let at = row * sequenceLength; at < end; ) {
-      const piece = next(row);
+      const piece = next(row, end - at);
       const length = piece === null ? end - at : Math.min(end - at, piece.end - piece.start);
       if (piece !== null) {
         const read = Math.min(length + 1, piece.end - piece.start);

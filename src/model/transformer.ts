@@ -50,7 +50,7 @@ export type TrainedParameter = { parameter: Parameter; role: ParameterRole };
 export type NamedTensor = { name: string; tensor: Tensor };
 
 export class Transformer implements Disposable {
-  readonly config: ModelConfig;
+  #config: ModelConfig;
   readonly descriptions: readonly ParameterDescription[];
   readonly parameters: ReadonlyMap<string, Parameter>;
   readonly #layers: readonly Layer[];
@@ -69,7 +69,7 @@ export class Transformer implements Disposable {
       formatOf,
     }: { isPlanned?: boolean; formatOf?: (parameter: ParameterDescription) => WeightFormat | undefined } = {},
   ) {
-    this.config = checkModelConfig(config);
+    this.#config = checkModelConfig(config);
     this.#isPlanned = isPlanned;
     this.descriptions = describeParameters(config);
     const parameters = new Map<string, Parameter>();
@@ -84,6 +84,18 @@ export class Transformer implements Disposable {
     }
     this.parameters = parameters;
     this.#layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => this.#layer(layer));
+  }
+
+  get config(): ModelConfig {
+    return this.#config;
+  }
+
+  /** Other angles and more positions for the same weights. Between forward passes only. */
+  changePositions(change: Pick<ModelConfig, "ropeTheta" | "ropeScaling" | "maxPositionEmbeddings">): void {
+    const { ropeTheta, ropeScaling, maxPositionEmbeddings } = change;
+    this.#config = checkModelConfig({ ...this.#config, ropeTheta, ropeScaling, maxPositionEmbeddings });
+    this.#rotary?.dispose();
+    this.#rotary = undefined;
   }
 
   /** Fresh weights, norms 1. The same seed gives the same model. */

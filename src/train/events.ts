@@ -5,6 +5,8 @@ export type TrainingStepEvent = {
   type: "training-step";
   step: number;
   steps: number;
+  /** Which part of the run it belongs to: "pre-training", or the name of a stage. */
+  stage: string;
   tokens: number;
   crossEntropy: number;
   gradientNorm: number;

@@ -5,6 +5,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { presets } from "../model/presets.ts";
 import { modelCard } from "./model-card.ts";
 import { trainOptionsSchema } from "./options.ts";
+import { segmentsOf } from "./segments.ts";
 
 const evaluation = { bitsPerByte: 1.65432, crossEntropy: 3, bytes: 1000, targets: 300 };
 
@@ -12,11 +13,13 @@ function card(source: string, license: string | null, measured: typeof evaluatio
   const shards = { train: { tokens: 5000, documents: 12 }, heldOut: { tokens: 50, documents: 1 } };
   const dataset = { manifest: { sources: [{ name: source, license, shards }] } } as unknown as Dataset;
   const options = trainOptionsSchema.parse({ seed: 3, batchTokens: 8192 });
+  const segments = segmentsOf(options, presets.nano, { main: undefined, annealing: undefined });
   return modelCard({
     ...{
       name: "my-run",
       config: presets.nano,
       options,
+      segments,
       dataset,
       steps: 20,
       tokens: 163_840,
@@ -31,6 +34,7 @@ test("a card says what the model is, what it was trained on, and how good it is"
     /^---\nlibrary_name: rookery\n/,
     /^# my-run$/m,
     /^\| parameters \| 31\.2M, of which 8\.5M are activated by a token \|$/m,
+    /^\| positions, RoPE \| 2048, base 10000 \|$/m,
     /^\| experts \| 8, top-1, and 1 shared \|$/m,
     /^163840 tokens in 20 updates of 8192, seed 3\. .* routing `recycle`/m,
     /^\| letters \| CC0-1\.0 \| 5000 \| 12 \|$/m,

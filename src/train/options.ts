@@ -4,6 +4,7 @@ import { dataOptionsSchema } from "../data/options.ts";
 import { modelConfigSchema } from "../model/config.ts";
 import { initializations } from "../model/initialize.ts";
 import { recomputations } from "../model/transformer.ts";
+import { stagePresetNames, stageSchema } from "./stages.ts";
 
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
@@ -22,6 +23,21 @@ export const trainOptionsSchema = z.strictObject({
     .optional()
     .describe("a folder with tokenizer.json to use; by default one is trained on the data")
     .meta({ valueName: "DIRECTORY" }),
+  from: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("begin with the weights and the tokenizer of this run or directory, not with fresh ones")
+    .meta({ valueName: "MODEL" }),
+  stage: z
+    .enum(stagePresetNames)
+    .optional()
+    .describe("what comes after pre-training, or at once with --from: longer rows with a larger RoPE base"),
+  stages: z
+    .array(stageSchema)
+    .max(64)
+    .default([])
+    .describe("the same one by one, in a file: name, sequenceLength, ropeTheta, tokens, longShare, mixture and others"),
   name: z
     .string()
     .optional()

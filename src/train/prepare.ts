@@ -8,6 +8,8 @@ import { documentEncoder } from "../data/encoder.ts";
 import type { DataOptions } from "../data/options.ts";
 import { dataOptionsSchema } from "../data/options.ts";
 import { type PreparedData, prepareData, textsForTokenizer } from "../data/prepare.ts";
+import { folderOfRunOrDirectory } from "../interop/folders.ts";
+import { type LoadedModel, loadModel } from "../interop/load.ts";
 import { checkModelConfig, type ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
 import { BpeTrainer } from "../text/bpe-trainer.ts";
@@ -24,7 +26,45 @@ export function dataOptionsOf(options: TrainOptions): DataOptions {
 /** The preset with what differs from it. */
 export function modelConfigOf(options: TrainOptions): ModelConfig {
   const differences = Object.entries(options.model).filter(([, value]) => value !== undefined);
-  return checkModelConfig({ ...presets[options.preset], ...Object.fromEntries(differences) });
+  // a model to begin with has brought its whole configuration
+  const preset = options.from === undefined ? presets[options.preset] : {};
+  return checkModelConfig({ ...preset, ...Object.fromEntries(differences) } as ModelConfig);
+}
+
+/** The model that a run begins with, if it does with one. @throws RookeryError INVALID_OPTION for one in 8 or 4 bits. */
+export async function loadBeginning(
+  { from, tokenizer, runsFolder }: TrainOptions,
+  context: CommandContext,
+): Promise<LoadedModel | undefined> {
+  if (from === undefined) return undefined;
+  const folder = folderOfRunOrDirectory(from, runsFolder);
+  const loaded = await loadModel(folder, context);
+  const refuse = (message: string, hint: string) => {
+    loaded.model[Symbol.dispose]();
+    return new RookeryError("INVALID_OPTION", message, hint);
+  };
+  if (loaded.quantization !== null) throw refuse(`${folder} has quantized weights`, "begin with the model before that");
+  if (tokenizer !== undefined && tokenizer !== folder) {
+    throw refuse(`--tokenizer ${tokenizer} is given beside --from ${from}`, "leave it out: a model has its tokenizer");
+  }
+  return loaded;
+}
+
+const changeable: readonly string[] = ["ropeTheta", "ropeScaling", "maxPositionEmbeddings"];
+
+/** The options with the model's own configuration and tokenizer. @throws RookeryError INVALID_OPTION for another shape. */
+export function optionsFrom(options: TrainOptions, { config, path: folder }: LoadedModel): TrainOptions {
+  const changes = Object.entries(options.model).filter(([, value]) => value !== undefined);
+  for (const [key, value] of changes) {
+    if (changeable.includes(key) || JSON.stringify(value) === JSON.stringify(config[key as keyof ModelConfig]))
+      continue;
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `model.${key} is ${JSON.stringify(value)}, that of --from ${options.from} ${JSON.stringify(config[key as keyof ModelConfig])}`,
+      `leave it out: of a trained model only ${changeable.join(", ")} can change`,
+    );
+  }
+  return { ...options, tokenizer: folder, model: { ...config, ...Object.fromEntries(changes) } };
 }
 
 /** Where a run keeps its tokenizer. */

@@ -33,9 +33,12 @@ const mostMicroBatchTokens = 16_384;
  * Rows and micro-batches of an update. Unless told, a micro-batch is the largest part of an update that is at most 16,384
  * tokens or one row. @throws RookeryError INVALID_OPTION if the sizes do not divide each other.
  */
-export function batchShape(options: TrainOptions): { rows: number; microBatches: number } {
+export function batchShape(options: Pick<TrainOptions, "batchTokens" | "sequenceLength" | "microBatchTokens">): {
+  rows: number;
+  microBatches: number;
+} {
   const { batchTokens, sequenceLength, microBatchTokens } = options;
-  const divide = (what: keyof TrainOptions, size: number, by: keyof TrainOptions, unit: number): number => {
+  const divide = (what: string, size: number, by: string, unit: number): number => {
     if (size % unit === 0) return size / unit;
     throw new RookeryError(
       "INVALID_OPTION",
@@ -74,7 +77,7 @@ export function resolveTrainOptions(options: TrainOptions, config: ModelConfig):
 }
 
 /** What may be said anew each time a run goes on; results depend on none of it. */
-const freeOnResume = ["resume", "name", "runsFolder", "threads", "recomputation"];
+const freeOnResume = ["resume", "name", "runsFolder", "threads", "recomputation", "stage"];
 
 /** Every value with its dotted key; lists are values. */
 function leaves(options: object, prefix = ""): Map<string, unknown> {

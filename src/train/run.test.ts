@@ -141,3 +141,84 @@ test("a run whose data has changed is not continued on other data", async () => 
   }
   await runTraining(resume(name), {});
 });
+
+const longStages: TrainOptionsInput["stages"] = [
+  { name: "2x", sequenceLength: 64, ropeTheta: 50_000, steps: 2, longTokens: 100, longShare: 0.5 },
+  { name: "4x", sequenceLength: 128, ropeAlpha: 100, tokens: 256, batchTokens: 128, recomputation: "block" },
+];
+
+const weightsOf = (modelFolder: string) => fs.readFileSync(path.join(modelFolder, "model.safetensors"));
+
+test("stages follow the pre-training: length, base and batches of their own, and a resume at any step ends in the same bits", async () => {
+  const given = { stages: longStages, steps: 2, checkpointEvery: 1, keepCheckpoints: 10 };
+  const whole = await runTraining(options({ ...given, name: "whole" }), {});
+  assert.deepEqual([whole.steps, whole.tokens], [6, 2 * 64 + 2 * 64 + 2 * 128]);
+  const config = JSON.parse(fs.readFileSync(path.join(whole.modelFolder, "config.json"), "utf8"));
+  assert.equal(config.max_position_embeddings, 128);
+  assert.deepEqual([config.rope_theta, config.rope_scaling.alpha], [50_000, 100]);
+  const stored = JSON.parse(fs.readFileSync(path.join(whole.runFolder, "config.json"), "utf8")).options;
+  assert.deepEqual(
+    stored.stages.map((stage: Record<string, unknown>) => [stage.steps, stage.batchTokens, stage.longTokens]),
+    [
+      [2, 64, 100],
+      [2, 128, 64],
+    ],
+  );
+  const lines = fs.readFileSync(path.join(whole.runFolder, "metrics.jsonl"), "utf8").trim().split("\n");
+  const steps = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "step");
+  assert.deepEqual(
+    steps.map(({ stage }) => stage),
+    ["pre-training", "pre-training", "2x", "2x", "4x", "4x"],
+  );
+  for (const stopAfter of [1, 2, 3, 4, 5]) {
+    const name = `cut-${stopAfter}`;
+    const controller = new AbortController();
+    const onEvent = (event: TrainingEvent) => {
+      if (event.type === "training-step" && event.step === stopAfter) controller.abort();
+    };
+    await assert.rejects(runTraining(options({ ...given, name }), { signal: controller.signal, onEvent }), {
+      code: "INTERRUPTED",
+    });
+    const { modelFolder } = await runTraining(resume(name), {});
+    assert.ok(weightsOf(modelFolder).equals(weightsOf(whole.modelFolder)), `stopped after step ${stopAfter}`);
+  }
+});
+
+test("a run from another run's model has its configuration and tokenizer, and stages alone share its length", async () => {
+  const base = await runTraining(options({ name: "base" }), {});
+  const from = await runTraining(
+    trainOptionsSchema.parse({
+      ...{ from: "base", stage: "long-context", name: "long", data: [text], maxDocumentCharacters: 512, runsFolder },
+      ...{ sequenceLength: 16, batchTokens: 64, threads: 1, tokens: 192 },
+    }),
+    {},
+  );
+  assert.deepEqual([from.steps, from.tokens], [3, 192]);
+  const stored = JSON.parse(fs.readFileSync(path.join(from.runFolder, "config.json"), "utf8")).options;
+  assert.equal(stored.stage, undefined);
+  assert.deepEqual([stored.stages[0].sequenceLength, stored.stages[0].ropeTheta], [64, 100_000]);
+  const evaluations = fs
+    .readFileSync(path.join(from.runFolder, "metrics.jsonl"), "utf8")
+    .split("\n")
+    .filter((line) => line.includes('"evaluation"'));
+  assert.deepEqual(JSON.parse(evaluations[0]!).step, 0, "what it was before");
+  const again = await runTraining(
+    trainOptionsSchema.parse({ from: base.modelFolder, name: "on", data: [text], runsFolder, steps: 1, threads: 1 }),
+    {},
+  ).catch((error) => error);
+  assert.match(String(again.message), /sequenceLength 256 is over the model's 64 positions/);
+});
+
+test("stages that cannot be had are refused before anything is trained", async () => {
+  const refuse = (given: TrainOptionsInput, message: RegExp) =>
+    assert.rejects(runTraining(options(given), {}), (error: Error) => message.test(error.message));
+  const stage = { name: "s", sequenceLength: 64, steps: 1 };
+  await refuse({ stages: [{ ...stage, longTokens: 10_000 }] }, /no document of 10000 tokens or more/);
+  await refuse({ stages: [{ ...stage, ropeTheta: 10, ropeAlpha: 2 }] }, /ropeTheta 10 and ropeAlpha 2/);
+  await refuse({ stages: [{ ...stage, tokens: 64 }] }, /steps 1 and tokens 64/);
+  await refuse({ stages: [{ ...stage, batchTokens: 96 }] }, /batchTokens 96 is no multiple of sequenceLength 64/);
+  await refuse({ stages: [{ ...stage, longTokens: 20, mixture: { nobody: 1 } }] }, /the mixture names "nobody"/);
+  await refuse({ stages: [stage], stage: "long-context" }, /--stage long-context is given beside/);
+  await refuse({ from: "nobody" }, /nobody/);
+  assert.deepEqual(runs(), []);
+});

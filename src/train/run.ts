@@ -1,9 +1,8 @@
 /** A training run from its options to its model directory. It blocks its thread step by step: `train` puts it on a worker. */
 import fs from "node:fs";
-import { makeRunConfig, resolveOptions } from "../base/config.ts";
+import { makeRunConfig } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { BatchStream } from "../data/batches.ts";
 import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { measurePeakFlops } from "../kernels/bindings/peak.ts";
@@ -12,6 +11,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { askedRun } from "./asked-run.ts";
 import {
   brokenCheckpoints,
   latestCheckpoint,
@@ -31,15 +31,22 @@ import {
 } from "./memory.ts";
 import { modelCard } from "./model-card.ts";
 import { AdamW } from "./optimizer.ts";
-import { type TrainOptions, trainOptionsSchema } from "./options.ts";
-import { modelConfigOf, prepareTokenizer, prepareTrainingData, tokenizerFolderOf } from "./prepare.ts";
-import { type Budget, batchShape, budgetOf, resolveTrainOptions, resumedOptions, withSteps } from "./resolve.ts";
-import { createRun, isNameFree, openRun, type RunDirectory, refuseTakenName, runPaths } from "./run-directory.ts";
+import type { TrainOptions } from "./options.ts";
+import {
+  loadBeginning,
+  modelConfigOf,
+  optionsFrom,
+  prepareTokenizer,
+  prepareTrainingData,
+  tokenizerFolderOf,
+} from "./prepare.ts";
+import { batchShape, resolveTrainOptions } from "./resolve.ts";
+import { createRun, openRun, type RunDirectory, runPaths } from "./run-directory.ts";
 import { saveModel } from "./save-model.ts";
-import type { ScheduleSettings } from "./schedule.ts";
+import { openStream, pretrainingName, resolveStages, type Segment, segmentsOf, settleLengths } from "./segments.ts";
 import { makeStagingFolder, moveTokenizer } from "./staging.ts";
 import { stepEvent, stepMetrics } from "./step-metrics.ts";
-import { dataPositionOf, Trainer } from "./trainer.ts";
+import { type SegmentSettings, Trainer, type TrainerParts, type TrainerSettings } from "./trainer.ts";
 
 export const trainResultFormat = "rookery-train/1";
 
@@ -70,6 +77,7 @@ const measuredSteps = 8;
 /** Everything of a run that lives as long as it does. */
 type Parts = {
   options: TrainOptions;
+  segments: readonly Segment[];
   run: RunDirectory;
   config: ModelConfig;
   tokenizer: Tokenizer;
@@ -89,40 +97,39 @@ type Parts = {
  */
 export async function runTraining(given: TrainOptions, context: CommandContext<TrainingEvent>): Promise<TrainResult> {
   using resources = new DisposableStack();
-  const { options: asked, name, budget } = given.resume ? storedRun(given) : newRun(given);
-  const config = modelConfigOf(asked);
-  const resolved = resolveTrainOptions(asked, config);
+  const { options: asked, name, budget } = askedRun(given);
+  const { path: runFolder, checkpoints } = runPaths(asked.runsFolder, name);
+  const latest = given.resume ? latestCheckpoint(checkpoints) : null;
+  const begun = latest ? undefined : await loadBeginning(asked, context);
+  if (begun) resources.use(begun.model);
+  const known = begun ? optionsFrom(asked, begun) : asked;
+  const config = modelConfigOf(known);
+  const resolved = resolveStages(resolveTrainOptions(known, config), config);
   // The tokenizer is made before the run is: a run has all its settings, and the tokenizer is one of them.
   const staging = given.resume ? undefined : makeStagingFolder(resolved.runsFolder);
   resources.defer(() => {
     if (staging !== undefined) fs.rmSync(staging, { recursive: true, force: true });
   });
-  const folder = staging ?? runPaths(resolved.runsFolder, name).path;
-  const { tokenizer, folder: tokenizerFolder } = await prepareTokenizer(resolved, config, folder, context);
+  const { tokenizer, folder: tokenizerFolder } = await prepareTokenizer(
+    resolved,
+    config,
+    staging ?? runFolder,
+    context,
+  );
   const data = await prepareTrainingData(resolved, tokenizer, tokenizerFolder, context);
   resources.defer(() => data.dataset.dispose());
 
-  const memorySettings = memorySettingsOf(resolved);
-  const memory = predictTrainingMemory(config, memorySettings);
-  const warning = memoryWarning(config, memorySettings, memory, process.availableMemory());
-  if (warning) context.onEvent?.({ type: "warning", message: warning });
-  const execution = resources.use(new Execution(memorySettings));
+  const execution = resources.use(new Execution({ ...resolved, threads: resolved.threads ?? 1 }));
+  const memory = memoryOf(segmentsOf(resolved, config, data.mixtures), resolved, context);
   execution.arena.reserve(memory.arenaBytes);
-  const model = resources.use(new Transformer(config));
+  const model = begun?.model ?? resources.use(new Transformer(config));
   const optimizer = resources.use(new AdamW(model, resolved));
   const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
-  model.initialize(resolved.seed, resolved.initialization);
+  if (!begun) model.initialize(resolved.seed, resolved.initialization);
 
-  const shape = batchShape(resolved);
-  const streamOptions = {
-    sources: data.dataset.train,
-    ...shape,
-    sequenceLength: resolved.sequenceLength,
-    seed: resolved.seed,
-  };
   const heldOut = heldOutBatches({
     sources: data.dataset.heldOut,
-    rows: shape.rows,
+    rows: batchShape(resolved).rows,
     sequenceLength: resolved.sequenceLength,
     tokenBytes: tokenizer.textByteLengths,
     padToken: tokenizer.controlId("pad"),
@@ -130,24 +137,35 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   });
 
   let options = resolved;
-  if (budget) {
-    const secondsPerStep = measureStep(
-      { execution, model, optimizer, stream: new BatchStream(streamOptions) },
-      resolved,
-      context,
-    );
-    const steps = "steps" in budget ? budget.steps : Math.max(1, Math.round((budget.minutes * 60) / secondsPerStep));
-    options = withSteps(resolved, steps, secondsPerStep);
+  const streams = { sources: data.dataset.train, seed: resolved.seed };
+  const trainerParts = (segments: readonly Segment[]): TrainerParts => ({
+    ...{ execution, model, optimizer },
+    enter: (index, position) => {
+      model.changePositions(segments[index]!.config);
+      return openStream(segments[index]!, { ...streams, index }, position);
+    },
+  });
+  // a mixture that cannot be had is a mistake to hear of now, not when its stage begins
+  for (const [index, segment] of segmentsOf(resolved, config, data.mixtures).entries()) {
+    const { main } = segment.mixtures;
+    const stream = openStream(segment, { ...streams, index });
+    if (main) stream.setMixture(main);
   }
+  if (budget) {
+    const segments = segmentsOf(resolved, config, data.mixtures);
+    const secondsPerStep = measureStep(trainerParts(segments), resolved, segments[0]!, context);
+    options = settleLengths(resolved, budget, { secondsPerStep, batchTokens: segments[0]!.batchTokens });
+  }
+  const segments = segmentsOf(options, config, data.mixtures);
   const run = resources.use(
     given.resume
       ? openRun(options.runsFolder, name)
       : createRun(options.runsFolder, name, makeRunConfig("train", { ...options, name, resume: false })),
   );
-  const { path: runFolder } = run.paths;
   if (staging !== undefined) moveTokenizer(staging, runFolder);
   const parts: Parts = {
     options,
+    segments,
     run,
     config,
     tokenizer,
@@ -164,11 +182,8 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   for (const folder of given.resume ? brokenCheckpoints(run.paths.checkpoints) : []) {
     context.onEvent?.({ type: "warning", message: `${folder} has no whole manifest.json and is passed over` });
   }
-  const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
   using checkpoint = latest && openCheckpoint(latest.path);
-  const position = checkpoint ? dataPositionOf(checkpoint) : undefined;
-  const stream = new BatchStream({ ...streamOptions, position });
-  const trainer = new Trainer({ execution, model, optimizer, stream }, trainerSettings(options, data));
+  const trainer = new Trainer(trainerParts(segments), trainerSettings(options, segments));
   if (checkpoint) trainer.restore(checkpoint);
   if (given.resume) {
     removeCheckpointsAfter(run.paths.checkpoints, trainer.step);
@@ -179,58 +194,29 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   return await trainToTheEnd(parts, trainer, context);
 }
 
-/** A run as it was asked for, before anything is made; `budget` is undefined when its length is known from before. */
-type AskedRun = { options: TrainOptions; name: string; budget: Budget | undefined };
-
-/** A name that is given must be free; without one, it is the preset with the next free number. */
-function newRun(options: TrainOptions): AskedRun {
-  const { runsFolder, preset } = options;
-  const budget = budgetOf(options);
-  if (options.name !== undefined) {
-    refuseTakenName(runPaths(runsFolder, options.name));
-    return { options, name: options.name, budget };
-  }
-  let number = 1;
-  while (!isNameFree(runPaths(runsFolder, `${preset}-${number}`))) number++;
-  const name = `${preset}-${number}`;
-  return { options: { ...options, name }, name, budget };
+/** The most that any segment needs; warns of a run that will not fit. */
+function memoryOf(
+  segments: readonly Segment[],
+  options: TrainOptions,
+  context: CommandContext<TrainingEvent>,
+): TrainingMemory {
+  const needs = segments.map((segment) => {
+    const settings = memorySettingsOf({
+      ...options,
+      ...segment,
+      microBatchTokens: segment.rows * segment.sequenceLength,
+    });
+    return { config: segment.config, settings, memory: predictTrainingMemory(segment.config, settings) };
+  });
+  const most = needs.reduce((most, one) => (one.memory.totalBytes > most.memory.totalBytes ? one : most));
+  const warning = memoryWarning(most.config, most.settings, most.memory, process.availableMemory());
+  if (warning) context.onEvent?.({ type: "warning", message: warning });
+  return most.memory;
 }
 
-/** The stored options of a run that goes on. */
-function storedRun(given: TrainOptions): AskedRun {
-  if (given.name === undefined) {
-    throw new RookeryError("INVALID_OPTION", "--resume needs to know which run", "name it with --name RUN");
-  }
-  using run = openRun(given.runsFolder, given.name);
-  const { command, options } = run.config;
-  if (command !== "train") {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${run.paths.config} is of a run of rookery ${command}, not of training`,
-      "correct --name",
-    );
-  }
-  const stored = resolveOptions(trainOptionsSchema, [{ name: run.paths.config, values: options }]);
-  if (stored.steps === undefined) {
-    throw new RookeryError("FILE_DAMAGED", `${run.paths.config} lacks steps`, "take another copy of it");
-  }
-  return { options: resumedOptions(given, stored), name: given.name, budget: undefined };
-}
-
-function scheduleOf(options: TrainOptions): ScheduleSettings {
-  const totalSteps = options.steps ?? 1;
+function trainerSettings(options: TrainOptions, segments: readonly SegmentSettings[]): TrainerSettings {
   return {
-    peakLearningRate: options.learningRate,
-    totalSteps,
-    warmupSteps: Math.max(1, Math.round(totalSteps * options.warmupShare)),
-    annealingShare: options.annealingShare,
-    finalShare: options.finalLearningRateShare,
-  };
-}
-
-function trainerSettings(options: TrainOptions, data: PreparedData) {
-  return {
-    schedule: scheduleOf(options),
+    segments,
     routing: {
       mode: options.routing,
       capacityFactor: options.capacityFactor,
@@ -239,22 +225,21 @@ function trainerSettings(options: TrainOptions, data: PreparedData) {
     },
     expertLearningRateRatio: options.expertLearningRateRatio ?? 1,
     maxGradientNorm: options.maxGradientNorm,
-    recomputation: options.recomputation,
-    microBatches: batchShape(options).microBatches,
     seed: options.seed,
     maxSkippedSteps: options.maxSkippedSteps,
-    mixtures: data.mixtures,
   };
 }
 
-/** Seconds an update takes, from a few at rate 0 on fresh weights, which they leave as they were. */
+/** Seconds an update of a segment takes, from a few at rate 0, which leave the weights as they were. */
 function measureStep(
-  parts: { execution: Execution; model: Transformer; optimizer: AdamW; stream: BatchStream },
+  parts: TrainerParts,
   options: TrainOptions,
+  segment: Segment,
   context: CommandContext<TrainingEvent>,
 ): number {
-  const still = { ...options, steps: measuredSteps + 1, learningRate: Number.MIN_VALUE, weightDecay: 0 };
-  const trainer = new Trainer(parts, trainerSettings(still, { mixtures: {} } as PreparedData));
+  const schedule = { ...segment.schedule, totalSteps: measuredSteps + 1, peakLearningRate: Number.MIN_VALUE };
+  const still = { ...segment, schedule, mixtures: { main: undefined, annealing: undefined } };
+  const trainer = new Trainer(parts, trainerSettings(options, [still]));
   const times: number[] = [];
   for (let step = 0; step <= measuredSteps; step++) {
     context.signal?.throwIfAborted();
@@ -270,16 +255,21 @@ function measureStep(
     });
   }
   parts.optimizer.reset();
-  parts.model.initialize(options.seed, options.initialization);
   // the lower quartile: what else the machine does in these seconds is not what it does all the time
   return times.slice(1).sort((a, b) => a - b)[Math.floor(measuredSteps / 4)]!;
 }
 
-function describeRun({ options, config, data, run, memory }: Parts, trainer: Trainer): string {
+function describeRun({ options, segments, config, data, run, memory }: Parts, trainer: Trainer): string {
   const { parameters } = account(config);
+  const stretches = segments.map(({ name, schedule, sequenceLength, batchTokens }) => {
+    const updates = `${schedule.totalSteps} steps of ${batchTokens} tokens`;
+    return segments.length === 1 && name === pretrainingName
+      ? updates
+      : `${name}: ${updates} in rows of ${sequenceLength}`;
+  });
   return (
     `${trainer.step > 0 ? `resuming ${run.paths.path} at step ${trainer.step}` : run.paths.path}: ${compactCount(parameters.total)} parameters, ` +
-    `${compactCount(parameters.activated)} activated; ${options.steps} steps of ${options.batchTokens} tokens from ${compactCount(data.dataset.tokens("train"))}; ` +
+    `${compactCount(parameters.activated)} activated; ${stretches.join(", ")} from ${compactCount(data.dataset.tokens("train"))}; ` +
     `experts learn at ${(options.expertLearningRateRatio ?? 1).toFixed(3)} of the dense rate; ` +
     `about ${(memory.totalBytes / 1e9).toFixed(2)} GB of memory`
   );
@@ -290,11 +280,15 @@ async function trainToTheEnd(
   trainer: Trainer,
   context: CommandContext<TrainingEvent>,
 ): Promise<TrainResult> {
-  const { options, run, execution, model, heldOut, memory } = parts;
+  const { options, segments, run, execution, model, heldOut, memory } = parts;
+  const totalSteps = segments.reduce((sum, { schedule }) => sum + schedule.totalSteps, 0);
+  const totalTokens = segments.reduce((sum, { schedule, batchTokens }) => sum + schedule.totalSteps * batchTokens, 0);
   const started = performance.now();
   const tokensAtStart = trainer.tokens;
   let secondsInSteps = 0;
-  const flopsPerToken = account(parts.config, options.sequenceLength).flopsPerToken.training;
+  const flopsPerToken = segments.map(({ config, sequenceLength }) => {
+    return account(config, sequenceLength).flopsPerToken.training;
+  });
   let evaluation: Evaluation | undefined;
   let savedStep = trainer.step;
   const save = () => {
@@ -313,12 +307,17 @@ async function trainToTheEnd(
     if (!wasDone) run.appendMetrics({ step: trainer.step, kind: "evaluation", ...record });
     context.onEvent?.({ type: "evaluation", step: trainer.step, bitsPerByte, crossEntropy });
   };
+  if (options.from !== undefined && trainer.step === 0) {
+    // what it was before, at its own RoPE base
+    model.changePositions(parts.config);
+    measure();
+  }
   while (!trainer.isDone) {
     if (context.signal?.aborted) {
       if (savedStep < trainer.step) save();
       throw new RookeryError(
         "INTERRUPTED",
-        `stopped at step ${trainer.step} of ${options.steps}, saved in ${run.paths.path}`,
+        `stopped at step ${trainer.step} of ${totalSteps}, saved in ${run.paths.path}`,
         `go on with: rookery train --resume --name ${run.paths.name}${options.runsFolder === "runs" ? "" : ` --runs-folder ${options.runsFolder}`}`,
       );
     }
@@ -326,15 +325,17 @@ async function trainToTheEnd(
     const report = trainer.runStep();
     const seconds = (performance.now() - stepStarted) / 1000;
     secondsInSteps += seconds;
-    const tokensPerSecond = options.batchTokens / seconds;
-    const shareOfPeak = (tokensPerSecond * flopsPerToken) / parts.peakFlops;
+    const { index, isOver } = trainer.segment;
+    const { name: stage, batchTokens } = segments[index]!;
+    const tokensPerSecond = batchTokens / seconds;
+    const shareOfPeak = (tokensPerSecond * flopsPerToken[index]!) / parts.peakFlops;
     const peakMemoryBytes = peakProcessBytes();
-    run.appendMetrics(stepMetrics(report, { seconds, tokensPerSecond, shareOfPeak, peakMemoryBytes }));
+    run.appendMetrics(stepMetrics(report, { stage, seconds, tokensPerSecond, shareOfPeak, peakMemoryBytes }));
     const elapsed = (performance.now() - started) / 1000;
     const done = trainer.tokens - tokensAtStart;
-    const secondsLeft = ((options.steps ?? 0) - trainer.step) * options.batchTokens * (elapsed / Math.max(done, 1));
+    const secondsLeft = (totalTokens - trainer.tokens) * (elapsed / Math.max(done, 1));
     context.onEvent?.(
-      stepEvent(report, { steps: options.steps ?? 0, tokensPerSecond, shareOfPeak, peakMemoryBytes, secondsLeft }),
+      stepEvent(report, { stage, steps: totalSteps, tokensPerSecond, shareOfPeak, peakMemoryBytes, secondsLeft }),
     );
     if (!report.updated) {
       context.onEvent?.({
@@ -343,7 +344,8 @@ async function trainToTheEnd(
       });
     }
     trainer.checkProgress(report);
-    if (trainer.step % (options.evaluateEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) measure();
+    const isDue = trainer.step % (options.evaluateEvery ?? Number.POSITIVE_INFINITY) === 0;
+    if ((isDue || isOver) && !trainer.isDone) measure();
     if (trainer.step % (options.checkpointEvery ?? Number.POSITIVE_INFINITY) === 0 && !trainer.isDone) save();
     // Lets the thread hear that it should stop.
     await new Promise((resolve) => setImmediate(resolve));
@@ -351,11 +353,12 @@ async function trainToTheEnd(
   const seconds = (performance.now() - started) / 1000;
   measure();
   if (savedStep < trainer.step) save();
-  const { tokenizer, tokenizerFolder, config, data } = parts;
+  const { tokenizer, tokenizerFolder, data } = parts;
   const facts = {
     name: run.paths.name,
-    config,
+    config: model.config,
     options,
+    segments,
     dataset: data.dataset,
     steps: trainer.step,
     tokens: trainer.tokens,

@@ -21,9 +21,16 @@ const report: StepReport = {
 };
 
 test("shares are of all slots of all layers, the load is that of the worst expert", () => {
-  const run = { steps: 10, tokensPerSecond: 1000, shareOfPeak: 0.25, peakMemoryBytes: 5e8, secondsLeft: 7 };
+  const run = {
+    stage: "4x",
+    steps: 10,
+    tokensPerSecond: 1000,
+    shareOfPeak: 0.25,
+    peakMemoryBytes: 5e8,
+    secondsLeft: 7,
+  };
   assert.deepEqual(stepEvent(report, run), {
-    ...{ type: "training-step", step: 3, steps: 10, tokens: 96, crossEntropy: 2, gradientNorm: 0.5 },
+    ...{ type: "training-step", stage: "4x", step: 3, steps: 10, tokens: 96, crossEntropy: 2, gradientNorm: 0.5 },
     ...{ learningRate: 0.01, tokensPerSecond: 1000, shareOfPeak: 0.25, peakMemoryBytes: 5e8, secondsLeft: 7 },
     ...{ maxLoad: 2, overCapacityShare: 8 / 64, recycledShare: 7 / 64, droppedShare: 1 / 64 },
   });
@@ -31,13 +38,14 @@ test("shares are of all slots of all layers, the load is that of the worst exper
 
 test("a line of metrics has every number of the step and each layer's routing", () => {
   const { targets: _targets, ...numbers } = report;
-  const speed = { seconds: 0.1, tokensPerSecond: 320, shareOfPeak: 0.3, peakMemoryBytes: 5e8 };
+  const speed = { stage: "4x", seconds: 0.1, tokensPerSecond: 320, shareOfPeak: 0.3, peakMemoryBytes: 5e8 };
   const shares = { recycledShare: 7 / 64, droppedShare: 1 / 64 };
   assert.deepEqual(stepMetrics(report, speed), { kind: "step", ...numbers, ...speed, ...shares });
 });
 
 test("a step without tokens divides by nothing", () => {
   const idle = { ...report, layers: [{ load: [0, 0], slots: 0, overCapacity: 0, recycled: 0, dropped: 0 }] };
-  const event = stepEvent(idle, { steps: 10, tokensPerSecond: 1, shareOfPeak: 0, peakMemoryBytes: 0, secondsLeft: 0 });
+  const still = { stage: "4x", steps: 10, tokensPerSecond: 1, shareOfPeak: 0, peakMemoryBytes: 0, secondsLeft: 0 };
+  const event = stepEvent(idle, still);
   assert.deepEqual([event.maxLoad, event.recycledShare, event.droppedShare], [0, 0, 0]);
 });

@@ -17,7 +17,7 @@ function shareOf(layers: readonly LayerRouting[], key: "overCapacity" | "recycle
 
 export function stepMetrics(
   report: StepReport,
-  speed: { seconds: number; tokensPerSecond: number; shareOfPeak: number; peakMemoryBytes: number },
+  speed: { stage: string; seconds: number; tokensPerSecond: number; shareOfPeak: number; peakMemoryBytes: number },
 ): MetricsRecord {
   const { step, layers, targets: _targets, ...numbers } = report;
   return {
@@ -33,7 +33,10 @@ export function stepMetrics(
 
 export function stepEvent(
   report: StepReport,
-  run: Pick<TrainingStepEvent, "steps" | "tokensPerSecond" | "shareOfPeak" | "peakMemoryBytes" | "secondsLeft">,
+  run: Pick<
+    TrainingStepEvent,
+    "stage" | "steps" | "tokensPerSecond" | "shareOfPeak" | "peakMemoryBytes" | "secondsLeft"
+  >,
 ): TrainingStepEvent {
   const { step, tokens, crossEntropy, gradientNorm, learningRate, layers } = report;
   return {

@@ -13,7 +13,7 @@ import { Execution } from "../tensor/execution.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
 import { openCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { AdamW } from "./optimizer.ts";
-import { dataPositionOf, type StepReport, Trainer } from "./trainer.ts";
+import { type StepReport, Trainer } from "./trainer.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-trainer-"));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -31,8 +31,8 @@ after(() => {
   for (const shard of Object.values(shards)) shard.dispose();
 });
 
-/** Ten steps, the last two of them annealing on another mixture. */
-function setUp(position?: DataPosition, seed = 1, firstMomentType: ComputeType = "f32") {
+/** Six steps, the last two of them annealing on another mixture, and four in longer rows at another RoPE base. */
+function setUp(seed = 1, firstMomentType: ComputeType = "f32") {
   const stack = new DisposableStack();
   const model = stack.use(new Transformer(tinyConfig));
   model.initialize(seed);
@@ -40,21 +40,38 @@ function setUp(position?: DataPosition, seed = 1, firstMomentType: ComputeType =
   const settings = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, firstMomentType };
   const optimizer = stack.use(new AdamW(model, settings));
   const sources = Object.entries(shards).map(([name, shard]) => ({ name, shard }));
-  const stream = new BatchStream({ sources, rows: 2, sequenceLength: 16, seed: 3, position });
+  const lengths = [16, 32];
+  const enter = (segment: number, position: DataPosition | undefined) => {
+    const sequenceLength = lengths[segment]!;
+    const { ropeScaling } = tinyConfig;
+    model.changePositions({ ropeTheta: 1000 * (segment + 1), ropeScaling, maxPositionEmbeddings: sequenceLength });
+    const long = segment === 0 ? undefined : { share: 0.25, tokens: 30 };
+    return new BatchStream({ sources, rows: 32 / sequenceLength, sequenceLength, seed: 3 + segment, long, position });
+  };
   const trainer = new Trainer(
-    { execution, model, optimizer, stream },
+    { execution, model, optimizer, enter },
     {
-      schedule: { peakLearningRate: 0.01, totalSteps: 10, warmupSteps: 2, annealingShare: 0.2, finalShare: 0.1 },
+      segments: [
+        {
+          schedule: { peakLearningRate: 0.01, totalSteps: 6, warmupSteps: 2, annealingShare: 0.3, finalShare: 0.1 },
+          recomputation: "none",
+          microBatches: 2,
+          mixtures: { main: { plain: 0.8, best: 0.2 }, annealing: { plain: 0, best: 1 } },
+        },
+        {
+          schedule: { peakLearningRate: 0.005, totalSteps: 4, warmupSteps: 1, annealingShare: 0, finalShare: 0.1 },
+          recomputation: "block",
+          microBatches: 2,
+          mixtures: { main: { plain: 0.5, best: 0.5 }, annealing: undefined },
+        },
+      ],
       routing: { mode: "recycle", capacityFactor: 1, balanceCoefficient: 0.01, zCoefficient: 0 },
       ...{
         expertLearningRateRatio: 0.5,
         maxGradientNorm: 1,
-        recomputation: "none",
-        microBatches: 2,
         seed: 5,
         maxSkippedSteps: 3,
       },
-      mixtures: { main: { plain: 0.8, best: 0.2 }, annealing: { plain: 0, best: 1 } },
     },
   );
   const state = () =>
@@ -75,20 +92,20 @@ const runTo = (trainer: Trainer, step: number): StepReport[] => {
 
 for (const moment of dtypes)
   test(`a trainer that went back to a checkpoint goes on to the same bits, first moment in ${moment}`, () => {
-    using whole = setUp(undefined, 1, moment);
+    using whole = setUp(1, moment);
     const reports = runTo(whole.trainer, 10);
     assert.equal(whole.trainer.isDone, true);
     assert.equal(whole.trainer.tokens, 10 * 64);
-    for (const step of [1, 5, 8]) {
+    for (const step of [1, 5, 6, 7]) {
       const checkpoints = path.join(folder, `checkpoints-${moment}-${step}`);
       {
-        using first = setUp(undefined, 1, moment);
+        using first = setUp(1, moment);
         runTo(first.trainer, step);
         saveCheckpoint(checkpoints, first.trainer.checkpoint(), 1);
       }
       using checkpoint = openCheckpoint(path.join(checkpoints, `step-${step}`));
       // other weights than those of the run, so that what is not restored shows
-      using second = setUp(dataPositionOf(checkpoint), 99, moment);
+      using second = setUp(99, moment);
       second.trainer.restore(checkpoint);
       assert.deepEqual([second.trainer.step, second.trainer.tokens], [step, step * 64]);
       assert.equal(JSON.stringify(runTo(second.trainer, 10)), JSON.stringify(reports.slice(step)));
@@ -147,7 +164,7 @@ test("skipped steps are remembered over a resume", () => {
     saveCheckpoint(checkpoints, first.trainer.checkpoint(), 1);
   }
   using checkpoint = openCheckpoint(path.join(checkpoints, "step-2"));
-  using second = setUp(dataPositionOf(checkpoint));
+  using second = setUp();
   second.trainer.restore(checkpoint);
   assert.equal(second.trainer.skippedSteps, 2);
   const report = second.trainer.runStep();

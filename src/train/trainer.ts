@@ -9,15 +9,11 @@ import { learningRate, phaseOf, type ScheduleSettings } from "./schedule.ts";
 import { type MicroBatch, type RoutingSettings, type StepResult, trainStep } from "./step.ts";
 import { tensorToWrite } from "./tensor-to-write.ts";
 
-export type TrainerSettings = {
+/** A stretch of steps with batches and a schedule of its own. */
+export type SegmentSettings = {
   schedule: ScheduleSettings;
-  routing: RoutingSettings;
-  expertLearningRateRatio: number;
-  maxGradientNorm: number;
   recomputation: Recomputation;
   microBatches: number;
-  seed: number;
-  maxSkippedSteps: number;
   /** Shares of the sources before and during the annealing; undefined leaves them as they are. */
   mixtures: {
     main: Readonly<Record<string, number>> | undefined;
@@ -25,7 +21,22 @@ export type TrainerSettings = {
   };
 };
 
-export type TrainerParts = { execution: Execution; model: Transformer; optimizer: AdamW; stream: BatchStream };
+export type TrainerSettings = {
+  segments: readonly SegmentSettings[];
+  routing: RoutingSettings;
+  expertLearningRateRatio: number;
+  maxGradientNorm: number;
+  seed: number;
+  maxSkippedSteps: number;
+};
+
+export type TrainerParts = {
+  execution: Execution;
+  model: Transformer;
+  optimizer: AdamW;
+  /** Makes the model ready for a segment, and opens its batches from `position` on. */
+  enter: (segment: number, position: DataPosition | undefined) => BatchStream;
+};
 
 type TrainerState = {
   tokens: number;
@@ -45,6 +56,8 @@ export type StepReport = StepResult & {
 export class Trainer {
   readonly #parts: TrainerParts;
   readonly #settings: TrainerSettings;
+  /** Where the batches come from, once a step has been made or gone back to. */
+  #entered: { segment: number; stream: BatchStream } | undefined;
   #step = 0;
   #tokens = 0;
   #skippedSteps = 0;
@@ -71,18 +84,27 @@ export class Trainer {
   }
 
   get isDone(): boolean {
-    return this.#step >= this.#settings.schedule.totalSteps;
+    return this.#step >= this.#settings.segments.reduce((sum, { schedule }) => sum + schedule.totalSteps, 0);
+  }
+
+  /** The segment of the last step, or the first one; `isOver` when the last step was its last. */
+  get segment(): { index: number; isOver: boolean } {
+    const { index, step } = this.#place(Math.max(this.#step, 1));
+    return { index, isOver: step === this.#settings.segments[index]!.schedule.totalSteps };
   }
 
   /** The next update. Call `checkProgress` when its report has been kept. */
   runStep(): StepReport {
-    const { execution, model, optimizer, stream } = this.#parts;
-    const { schedule, routing, maxGradientNorm, recomputation, seed, mixtures } = this.#settings;
+    const { execution, model, optimizer } = this.#parts;
+    const { routing, maxGradientNorm, seed } = this.#settings;
     const step = this.#step + 1;
-    const mixture = phaseOf(step, schedule) === "annealing" ? mixtures.annealing : mixtures.main;
+    const place = this.#place(step);
+    const { schedule, recomputation, mixtures, microBatches } = this.#settings.segments[place.index]!;
+    const stream = this.#streamOf(place.index);
+    const mixture = phaseOf(place.step, schedule) === "annealing" ? mixtures.annealing : mixtures.main;
     if (mixture) stream.setMixture(mixture);
-    const batches: MicroBatch[] = Array.from({ length: this.#settings.microBatches }, () => stream.next());
-    const rate = learningRate(step, schedule);
+    const batches: MicroBatch[] = Array.from({ length: microBatches }, () => stream.next());
+    const rate = learningRate(place.step, schedule);
     const rates = { learningRate: rate, expertLearningRate: rate * this.#settings.expertLearningRateRatio };
     const result = trainStep(execution, model, optimizer, batches, {
       routing,
@@ -100,7 +122,8 @@ export class Trainer {
 
   /** What a checkpoint of this moment holds. */
   checkpoint(): CheckpointContents {
-    const { model, optimizer, stream } = this.#parts;
+    const { model, optimizer } = this.#parts;
+    const stream = this.#streamOf(this.segment.index);
     const state: TrainerState = {
       tokens: this.#tokens,
       optimizerSteps: optimizer.steps,
@@ -116,7 +139,7 @@ export class Trainer {
     };
   }
 
-  /** Goes back to a checkpoint of the same run, whose data position the stream was opened with. */
+  /** Goes back to a checkpoint of the same run. */
   restore(checkpoint: OpenCheckpoint): void {
     const { model, optimizer } = this.#parts;
     const state = checkpoint.state as TrainerState;
@@ -127,6 +150,26 @@ export class Trainer {
     this.#tokens = state.tokens;
     this.#skippedSteps = state.skippedSteps;
     this.#skippedInARow = state.skippedInARow;
+    const { index } = this.segment;
+    this.#entered = { segment: index, stream: this.#parts.enter(index, state.data) };
+  }
+
+  /** The segment of a step, and the step counted from the segment's first. */
+  #place(step: number): { index: number; step: number } {
+    const { segments } = this.#settings;
+    let before = 0;
+    for (const [index, { schedule }] of segments.entries()) {
+      if (step <= before + schedule.totalSteps) return { index, step: step - before };
+      before += schedule.totalSteps;
+    }
+    throw new RangeError(`step ${step} is after the last of ${before}`);
+  }
+
+  #streamOf(segment: number): BatchStream {
+    if (this.#entered?.segment !== segment) {
+      this.#entered = { segment, stream: this.#parts.enter(segment, undefined) };
+    }
+    return this.#entered.stream;
   }
 
   /** @throws RookeryError NON_FINITE when `report` is the last of several steps in a row that could not be used. */
@@ -138,9 +181,4 @@ export class Trainer {
       "start it anew under another --name with a lower --learning-rate, or with --compute-type f32 to see where it begins",
     );
   }
-}
-
-/** Reads where a checkpoint's data stream stood, for opening it again. */
-export function dataPositionOf(checkpoint: OpenCheckpoint): DataPosition {
-  return (checkpoint.state as TrainerState).data;
 }

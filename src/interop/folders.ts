@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import { isPlainName } from "../base/files.ts";
-import { resolveModel } from "../interop/resolve.ts";
+import { resolveModel } from "./resolve.ts";
 
 /** The model directory of a run or a path. @throws RookeryError MODEL_NOT_FOUND for a preset, which has no weights. */
 export function folderOfRunOrDirectory(model: string, runsFolder: string): string {
