@@ -26,7 +26,7 @@ type Settings = { data: readonly string[]; heldOutShare: number; sequenceLength:
  * Reads, encodes and splits. A record is held out if the hash of its words says so: the same records are, in whatever files and
  * order they come. @throws RookeryError BAD_DATA where nothing is left to train on.
  */
-export async function readChatData<Value>(
+export async function readChatData<Value extends object>(
   { data, heldOutShare, sequenceLength }: Settings,
   read: (record: unknown) => Reading<Value>,
   encode: (value: Value) => Promise<Unit>,

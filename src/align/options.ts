@@ -1,5 +1,6 @@
 /** What a user can say about the stages of alignment; a schema is the flags, the configuration file and the type at once. */
 import { z } from "zod";
+import { chatRuleNames } from "../data/chat-rules.ts";
 import { recomputations } from "../model/transformer.ts";
 
 const positive = z.number().positive();
@@ -61,6 +62,11 @@ const common = {
 const data = (what: string) =>
   z.array(z.string().min(1)).default([]).describe(`files, folders or globs of ${what}`).meta({ valueName: "PATH" });
 
+const rules = z
+  .array(z.enum(chatRuleNames))
+  .default([...chatRuleNames])
+  .describe("rules that a record must keep to be learnt from; --set rules=[] for none");
+
 const routing = z.enum(["recycle", "drop", "dropless"]);
 const epochs = (count: number) => z.int().min(1).max(1000).default(count).describe("times that all records are read");
 const learningRate = (rate: number) => positive.max(1).default(rate).describe("peak learning rate");
@@ -73,7 +79,14 @@ export const loraProjections = ["q", "k", "v", "o"] as const;
 
 export const sftOptionsSchema = z.strictObject({
   ...common,
-  data: data("conversations: messages, ShareGPT or Alpaca records in .jsonl or .json"),
+  data: data("conversations: messages, ShareGPT or Alpaca records in .jsonl, .json, .csv or .parquet"),
+  rules,
+  turnField: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("the field or column that holds the turns; by default messages or conversations")
+    .meta({ valueName: "FIELD" }),
   epochs: epochs(3),
   learningRate: learningRate(2e-5),
   finalLearningRate: finalLearningRate(2e-6),
@@ -100,7 +113,8 @@ export const sftOptionsSchema = z.strictObject({
 
 export const rewardOptionsSchema = z.strictObject({
   ...common,
-  data: data("preference pairs: records of prompt, chosen and rejected in .jsonl or .json"),
+  data: data("preference pairs: records of prompt, chosen and rejected in .jsonl, .json, .csv or .parquet"),
+  rules,
   epochs: epochs(1),
   learningRate: learningRate(1e-5),
   finalLearningRate: finalLearningRate(1e-6),
@@ -110,7 +124,8 @@ export const rewardOptionsSchema = z.strictObject({
 
 export const dpoOptionsSchema = z.strictObject({
   ...common,
-  data: data("preference pairs: records of prompt, chosen and rejected in .jsonl or .json"),
+  data: data("preference pairs: records of prompt, chosen and rejected in .jsonl, .json, .csv or .parquet"),
+  rules,
   epochs: epochs(1),
   learningRate: learningRate(1e-5),
   finalLearningRate: finalLearningRate(1e-6),

@@ -1,8 +1,9 @@
 /** Preference pairs: read, encoded, and handed out by the number of the step. */
 import { shuffled, streamKeys } from "../base/random.ts";
-import { type PreferencePair, readPreference } from "../data/chat.ts";
+import { type PreferencePair, preferenceReader } from "../data/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type ChatData, type Example, readChatData } from "./chat-data.ts";
+import type { RewardOptions } from "./options.ts";
 import { inParts, lengthOf, type PackedSamples, packRows, planRows, type Unit } from "./packing.ts";
 import { encodeAnswer } from "./samples.ts";
 import type { StageContext } from "./stage.ts";
@@ -13,11 +14,11 @@ export async function encodePair(tokenizer: Tokenizer, { prompt, chosen, rejecte
 }
 
 export function readPairs(
-  options: { data: readonly string[]; heldOutShare: number; sequenceLength: number },
+  options: Pick<RewardOptions, "data" | "heldOutShare" | "sequenceLength" | "rules">,
   tokenizer: Tokenizer,
   context: StageContext,
 ): Promise<ChatData<PreferencePair>> {
-  return readChatData(options, readPreference, (pair) => encodePair(tokenizer, pair), context);
+  return readChatData(options, preferenceReader(options), (pair) => encodePair(tokenizer, pair), context);
 }
 
 /**

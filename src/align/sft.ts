@@ -1,7 +1,7 @@
 /** Supervised fine-tuning: cross-entropy of the assistant's tokens in packed conversations, with dropout. */
 import { RookeryError } from "../base/errors.ts";
 import { shuffled, streamKeys } from "../base/random.ts";
-import { readConversation } from "../data/chat.ts";
+import { conversationReader } from "../data/chat.ts";
 import { dropless, type RoutingPlan } from "../model/router.ts";
 import type { TrainedParameter } from "../model/transformer.ts";
 import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
@@ -20,7 +20,7 @@ export async function makeSftStage(options: SftOptions, parts: StageParts, conte
   const encode = async ({ messages }: { messages: Parameters<typeof encodeSample>[1] }) => [
     await encodeSample(tokenizer, messages),
   ];
-  return new SftStage(options, parts, await readChatData(options, readConversation, encode, context));
+  return new SftStage(options, parts, await readChatData(options, conversationReader(options), encode, context));
 }
 
 class SftStage implements Stage {

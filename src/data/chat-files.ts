@@ -1,7 +1,8 @@
-/** Files of chat records: JSON lines or JSON arrays, plain or compressed, read one record at a time. */
+/** Files of chat records: JSON lines, JSON arrays or tables, plain or compressed, read one record at a time. */
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { type ChatFault, chatFaults, type Reading } from "./chat.ts";
+import { type ChatFault, chatFaults, oppositeOf, type Reading } from "./chat.ts";
+import { type Digest, DigestSet, documentDigest } from "./digests.ts";
 import { readFileRecords, resolveFiles } from "./files.ts";
 
 const shownAtMost = 10;
@@ -44,18 +45,25 @@ export class ChatFaults {
 /** A record that was read, and where it stands: "file:line". */
 export type ChatRecord<Value> = { value: Value; where: string };
 
+/** White space does not make another record. */
+function digestOf(value: object): Digest {
+  const words = (_key: string, inner: unknown) =>
+    typeof inner === "string" ? inner.trim().replace(/\s+/g, " ") : inner;
+  return documentDigest(JSON.stringify(value, words));
+}
+
 /**
  * The usable records of all files that `patterns` stand for, in a fixed order; the others go to `faults`.
  * @throws RookeryError FILE_UNREADABLE, and BAD_DATA where no record is left.
  */
-export async function readChatFiles<Value>(
+export async function readChatFiles<Value extends object>(
   patterns: readonly string[],
   read: (record: unknown) => Reading<Value>,
   faults: ChatFaults,
   { signal }: CommandContext,
 ): Promise<ChatRecord<Value>[]> {
   const records: ChatRecord<Value>[] = [];
-  const seen = new Set<string>();
+  const seen = new DigestSet();
   for (const pattern of patterns) {
     const { files } = await resolveFiles(pattern, (file, error) => {
       faults.report("malformed", file, (error as Error).message);
@@ -71,10 +79,11 @@ export async function readChatFiles<Value>(
           faults.report(reading.fault, where, reading.detail);
           continue;
         }
-        const identity = JSON.stringify(reading.value);
-        if (seen.has(identity)) faults.report("duplicate", where, "word for word");
+        const opposite = oppositeOf(reading.value);
+        if (opposite !== undefined && seen.has(digestOf(opposite))) {
+          faults.report("contradiction", where, "chosen and rejected have changed places");
+        } else if (!seen.add(digestOf(reading.value))) faults.report("duplicate", where, "word for word");
         else records.push({ value: reading.value, where });
-        seen.add(identity);
       }
     }
   }
@@ -82,7 +91,7 @@ export async function readChatFiles<Value>(
     throw new RookeryError(
       "BAD_DATA",
       `${patterns.join(", ")}: no record can be used${faults.total > 0 ? `, ${faults.total} are left out` : ""}`,
-      faults.examples[0] ?? "give .jsonl files of conversations",
+      faults.examples[0] ?? "give .jsonl, .json, .csv or .parquet files of conversations",
     );
   }
   return records;

@@ -26,6 +26,21 @@ test("the three forms say the same conversation", () => {
       ],
     },
     { instruction: "How many?", input: "", output: "Three." },
+    { prompt: "How many?", completion: "Three." },
+    { question: "How many?", answer: "Three." },
+    { prompt: [user("How many?")], completion: [assistant("Three.")] },
+    {
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "How " },
+            { type: "text", text: "many?" },
+          ],
+        },
+        messages[1],
+      ],
+    },
   ];
   for (const form of forms) assert.deepEqual(readConversation(form), { value: { messages } });
   assert.deepEqual(readConversation({ instruction: "Add", input: "1 2", output: "3", system: "Be brief." }), {
@@ -129,4 +144,22 @@ test("nothing usable is an error with the first reason", async () => {
     code: "BAD_DATA",
     hint: /none.jsonl:1: none of the forms/,
   });
+});
+
+test("a pair and its opposite: the first is kept; white space makes no other record", async () => {
+  const file = path.join(folder, "opposites.jsonl");
+  const records = [
+    { prompt: "a", chosen: "b", rejected: "c" },
+    { prompt: "a", chosen: "c", rejected: "b" },
+    { prompt: "a ", chosen: "b\n", rejected: " c" },
+    { prompt: "a", chosen: "b", rejected: "d" },
+  ];
+  fs.writeFileSync(file, records.map((record) => JSON.stringify(record)).join("\n"));
+  const faults = new ChatFaults({});
+  const kept = await readChatFiles([file], readPreference, faults, {});
+  assert.deepEqual(
+    kept.map(({ where }) => where),
+    [`${file}:1`, `${file}:4`],
+  );
+  assert.deepEqual(faults.counts, { contradiction: 1, duplicate: 1 });
 });

@@ -1,5 +1,6 @@
 /** Conversations and preference pairs from JSON records, in the forms that people have; what cannot be used says why. */
 import type { ChatMessage, ChatRole } from "../text/chat-template.ts";
+import { brokenRule, type ChatRule, chatRules } from "./chat-rules.ts";
 
 /** A conversation to learn from: it ends with an answer of the assistant. */
 export type Conversation = { messages: ChatMessage[] };
@@ -17,6 +18,8 @@ export const chatFaults = {
   equalAnswers: "a chosen answer that is the rejected one",
   tooLong: "longer than --sequence-length",
   duplicate: "the same as an earlier one",
+  contradiction: "the opposite of an earlier pair",
+  ...chatRules,
 } as const;
 export type ChatFault = keyof typeof chatFaults;
 
@@ -41,6 +44,14 @@ type Fields = Record<string, unknown>;
 const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Content is a text, or a list of parts {type: "text", text}; what has other parts cannot be learnt from. */
+function textOfContent(content: unknown): string | undefined {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return undefined;
+  const texts = content.map((part) => (isObject(part) && part.type === "text" ? part.text : undefined));
+  return texts.every((text) => typeof text === "string") ? texts.join("") : undefined;
+}
+
 /** Turns in the form [{role, content}] or [{from, value}]. */
 function readTurns(turns: readonly unknown[]): Reading<ChatMessage[]> {
   const messages: ChatMessage[] = [];
@@ -49,8 +60,8 @@ function readTurns(turns: readonly unknown[]): Reading<ChatMessage[]> {
     const name = turn.role ?? turn.from;
     const role = typeof name === "string" && Object.hasOwn(roleNames, name) ? roleNames[name] : undefined;
     if (!role) return refuse("wrongRoles", `turn ${index} is of nobody known`);
-    const content = turn.content ?? turn.value;
-    if (typeof content !== "string") return refuse("malformed", `turn ${index} has no text`);
+    const content = textOfContent(turn.content ?? turn.value);
+    if (content === undefined) return refuse("malformed", `turn ${index} has no text`);
     if (!content.isWellFormed()) return refuse("malformed", `turn ${index} has half of a surrogate pair`);
     messages.push({ role, content });
   }
@@ -86,29 +97,48 @@ function then<From, To>(reading: Reading<From>, next: (value: From) => Reading<T
   return "fault" in reading ? reading : next(reading.value);
 }
 
+const turnFields = ["messages", "conversations", "conversation"] as const;
+const questionFields = ["instruction", "prompt", "question"] as const;
+const answerFields = ["output", "completion", "response", "answer"] as const;
+
+/** A text as a turn, or turns as they are; undefined for anything else. */
+function turnsOf(value: unknown, role: ChatRole): readonly unknown[] | undefined {
+  if (typeof value === "string") return [{ role, content: value }];
+  return Array.isArray(value) ? value : undefined;
+}
+
+function present(record: Fields, names: readonly string[]): unknown {
+  return record[names.find((name) => Object.hasOwn(record, name) && record[name] !== null) ?? ""];
+}
+
 /**
- * Reads one record as a conversation: `messages` [{role, content}], ShareGPT's `conversations` [{from, value}], or Alpaca's
- * `instruction`, `input` and `output`.
+ * Reads one record as a conversation: turns as `messages` [{role, content}] or ShareGPT's `conversations` [{from, value}]; or a question
+ * and its answer as `instruction`, `input` and `output` (Alpaca), `prompt` and `completion`, `question` and `answer`.
+ * @param turnField the field that holds the turns, instead of those.
  */
-export function readConversation(record: unknown): Reading<Conversation> {
+export function readConversation(record: unknown, turnField?: string): Reading<Conversation> {
   if (!isObject(record)) return refuse("malformed", "no object");
-  const turns = record.messages ?? record.conversations;
-  if (Array.isArray(turns)) {
-    const checked = then(readTurns(turns), (messages) => checkOrder(messages, "assistant"));
-    return then(checked, (messages) => ({ value: { messages } }));
+  const turns = present(record, turnField === undefined ? turnFields : [turnField]);
+  if (Array.isArray(turns)) return conversationOf(turns);
+  if (turnField !== undefined) return refuse("unknownForm", `no turns in ${JSON.stringify(turnField)}`);
+  const asked = turnsOf(withInput(present(record, questionFields), record.input), "user");
+  const answered = turnsOf(present(record, answerFields), "assistant");
+  if (asked === undefined || answered === undefined) {
+    return refuse("unknownForm", "no messages, no conversations, no question with its answer");
   }
-  const { instruction, input, output, system } = record;
-  if (typeof instruction !== "string" || typeof output !== "string") {
-    return refuse("unknownForm", "none of messages, conversations, instruction with output");
-  }
-  const question = typeof input === "string" && input.trim() !== "" ? `${instruction}\n\n${input}` : instruction;
+  const { system } = record;
   const hasSystem = typeof system === "string" && system.trim() !== "";
-  const all = [
-    ...(hasSystem ? [{ role: "system", content: system }] : []),
-    { role: "user", content: question },
-    { role: "assistant", content: output },
-  ];
-  const checked = then(readTurns(all), (messages) => checkOrder(messages, "assistant"));
+  return conversationOf([...(hasSystem ? [{ role: "system", content: system }] : []), ...asked, ...answered]);
+}
+
+/** Alpaca's input belongs to its instruction. */
+function withInput(question: unknown, input: unknown): unknown {
+  const hasInput = typeof question === "string" && typeof input === "string" && input.trim() !== "";
+  return hasInput ? `${question}\n\n${input}` : question;
+}
+
+function conversationOf(turns: readonly unknown[]): Reading<Conversation> {
+  const checked = then(readTurns(turns), (messages) => checkOrder(messages, "assistant"));
   return then(checked, (messages) => ({ value: { messages } }));
 }
 
@@ -159,4 +189,33 @@ export function readPreference(record: unknown): Reading<PreferencePair> {
       }),
     ),
   );
+}
+
+/** How records are read that are to be learnt from. */
+export type ChatReading = {
+  /** Rules that a record must keep. */
+  rules: readonly ChatRule[];
+  /** The field that holds the turns of a conversation, where it is none of the known ones. */
+  turnField?: string | undefined;
+};
+
+export function conversationReader({ rules, turnField }: ChatReading): (record: unknown) => Reading<Conversation> {
+  return (record) =>
+    then(readConversation(record, turnField), (value) => brokenRule(value.messages, rules) ?? { value });
+}
+
+/** The rejected answer may break rules: that may be why it is rejected. */
+export function preferenceReader({ rules }: ChatReading): (record: unknown) => Reading<PreferencePair> {
+  return (record) =>
+    then(readPreference(record), (value) => {
+      const messages: ChatMessage[] = [...value.prompt, { role: "assistant", content: value.chosen }];
+      return brokenRule(messages, rules) ?? { value };
+    });
+}
+
+/** The pair that says the opposite; undefined for what is no pair. */
+export function oppositeOf(value: object): PreferencePair | undefined {
+  if (!("chosen" in value) || !("rejected" in value)) return undefined;
+  const { prompt, chosen, rejected } = value as PreferencePair;
+  return { prompt, chosen: rejected, rejected: chosen };
 }

@@ -23,28 +23,36 @@ export class DigestSet {
     return this.#size;
   }
 
+  has(digest: Digest): boolean {
+    return this.#slotOf(keyOf(digest)).isTaken;
+  }
+
   /** Adds a digest; false when it was there. */
   add(digest: Digest): boolean {
-    // An empty slot is four zeros: the one digest that looks like it (2⁻¹²⁸) takes its neighbour's place.
-    const key = digest.every((word) => word === 0) ? Uint32Array.of(0, 0, 0, 1) : digest;
-    if (!this.#insert(key)) return false;
+    if (!this.#insert(keyOf(digest))) return false;
     this.#size++;
     if (this.#size * 8 > this.#slots.length) this.#grow();
     return true;
   }
 
   #insert(key: Digest): boolean {
+    const { at, isTaken } = this.#slotOf(key);
+    if (!isTaken) this.#slots.set(key, at);
+    return !isTaken;
+  }
+
+  /** Where the key is, or would be. */
+  #slotOf(key: Digest): { at: number; isTaken: boolean } {
     const slots = this.#slots;
     const mask = slots.length / 4 - 1;
     for (let slot = key[1]! & mask; ; slot = (slot + 1) & mask) {
       const at = 4 * slot;
       if (slots[at] === 0 && slots[at + 1] === 0 && slots[at + 2] === 0 && slots[at + 3] === 0) {
-        slots.set(key, at);
-        return true;
+        return { at, isTaken: false };
       }
-      const same =
+      const isTaken =
         slots[at] === key[0] && slots[at + 1] === key[1] && slots[at + 2] === key[2] && slots[at + 3] === key[3];
-      if (same) return false;
+      if (isTaken) return { at, isTaken };
     }
   }
 
@@ -56,4 +64,9 @@ export class DigestSet {
       if (key.some((word) => word !== 0)) this.#insert(key);
     }
   }
+}
+
+/** An empty slot is four zeros: the one digest that looks like it (2⁻¹²⁸) takes its neighbour's place. */
+function keyOf(digest: Digest): Digest {
+  return digest.every((word) => word === 0) ? Uint32Array.of(0, 0, 0, 1) : digest;
 }

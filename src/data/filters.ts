@@ -43,6 +43,11 @@ function characterFacts(text: string): { garbled: number; longestWord: number } 
   return { garbled, longestWord: Math.max(longestWord, word) };
 }
 
+/** Share of control and replacement characters. */
+export function garbledShare(text: string): number {
+  return text === "" ? 0 : characterFacts(text).garbled / text.length;
+}
+
 const STRETCH = 12;
 const LOOKED_AT = 1 << 18;
 /** 31¹², modulo 2³². */
