@@ -46,6 +46,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/tasks-score.ts"),
   },
   {
+    name: "eval ruler",
+    summary: "RULER's 13 long-context tasks at any length, in English and Chinese",
+    load: () => import("./commands/eval-ruler.ts"),
+  },
+  {
+    name: "eval needle",
+    summary: "a grid of needles in haystacks, by length and depth, as a heat map",
+    load: () => import("./commands/eval-needle.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

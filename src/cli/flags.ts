@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { type ConfigLayer, parseAssignments, readConfigFile } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { didYouMean } from "../base/nearest.ts";
-import { hasType, type OptionSchema, toFlagName } from "../base/option-schema.ts";
+import { hasType, type OptionSchema, schemasAt, toFlagName } from "../base/option-schema.ts";
 
 /** A flag that a key of the schema gives rise to. */
 export type Flag = {
@@ -14,6 +14,8 @@ export type Flag = {
   /** A switch that may be given a number: `--dashboard` or `--dashboard 8081`. */
   takesOptionalNumber: boolean;
   isRepeatable: boolean;
+  /** A list of numbers or of words from a list of their own: 512,1024 is two of them. */
+  takesCommas: boolean;
 };
 
 /** What the words after the command's name say. */
@@ -43,6 +45,7 @@ export function flagsOf(schema: OptionSchema, positionals: readonly string[]): F
       isBoolean: hasType(one, "boolean") && !hasType(one, "string") && !hasType(one, "number"),
       takesOptionalNumber: hasType(one, "boolean") && hasType(one, "number") && !hasType(one, "string"),
       isRepeatable: hasType(one, "array"),
+      takesCommas: schemasAt(one, [0]).some((item) => item.enum !== undefined || hasType(item, "number")),
     }));
 }
 
@@ -90,7 +93,7 @@ export function parseWords(
       } else if (flag.isRepeatable) {
         const list = flagValues[flag.key];
         const values = Array.isArray(list) ? list : [];
-        values.push(requiredValue(token));
+        values.push(...(flag.takesCommas ? requiredValue(token).split(",") : [requiredValue(token)]));
         flagValues[flag.key] = values;
         // A shell expands `--data texts/*.txt` into many words: without positionals they can only belong to the flag.
         if (positionals.length === 0) openList = values;

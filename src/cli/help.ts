@@ -70,7 +70,7 @@ export function positionalRows(command: Command): OptionRow[] {
 export function flagRows(command: Command): OptionRow[] {
   return flagsOf(command.schema, command.positionals).map((flag) => ({
     syntax: flagSyntax(flag),
-    description: describeOption(flag.schema, isRequired(command.schema, flag.key), flag.isRepeatable),
+    description: describeOption(flag.schema, isRequired(command.schema, flag.key), manyOf(flag)),
   }));
 }
 
@@ -121,12 +121,17 @@ function fixedValues(schema: OptionSchema): string[] | undefined {
   return values.every((one) => one !== undefined) ? values.flat().map(String) : undefined;
 }
 
-function describeOption(schema: OptionSchema, isNeeded: boolean, isRepeatable = false): string {
+function manyOf({ isRepeatable, takesCommas }: Flag): string {
+  if (!isRepeatable) return "";
+  return takesCommas ? "several with commas" : "repeatable";
+}
+
+function describeOption(schema: OptionSchema, isNeeded: boolean, many = ""): string {
   const fixed = fixedValues(schema);
   const description = schema.description ?? describeAllowed([schema]);
   const notes = [
     fixed !== undefined && fixed.length > 4 ? joinWithOr(fixed) : "",
-    isRepeatable ? "repeatable" : "",
+    many,
     isNeeded ? "required" : defaultNote(schema),
   ].filter((note) => note !== "");
   return notes.length === 0 ? description : `${description} (${notes.join("; ")})`;
