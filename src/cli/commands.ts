@@ -41,6 +41,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/tasks-generate.ts"),
   },
   {
+    name: "tasks retrieval",
+    summary: "write texts that teach to find what stands far before, for a long-context stage",
+    load: () => import("./commands/tasks-retrieval.ts"),
+  },
+  {
     name: "tasks score",
     summary: "put tasks to a model and score its answers by exact match, family by family",
     load: () => import("./commands/tasks-score.ts"),

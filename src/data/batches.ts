@@ -39,7 +39,7 @@ export type BatchStreamOptions = {
   long?: LongDocuments | undefined;
 };
 
-/** Documents of at least `tokens` tokens make `share` of the tokens. Within both halves the sources have their shares of the mixture. */
+/** Documents of at least `tokens` tokens make `share` of the tokens. A source's weight goes to both sides as its tokens lie on them. */
 export type LongDocuments = { share: number; tokens: number };
 
 type SourceState = TokenSource & {
@@ -128,7 +128,7 @@ export class BatchStream {
         "check the data and the filters",
       );
     }
-    this.#weigh(({ tokens }) => tokens);
+    this.#weigh(({ shard }) => shard.tokens);
     const identity = [this.#seed, ...options.sources.map(({ name, shard }) => [name, shard.header.sha256])];
     if (long) identity.push(["long", String(long.share), String(long.tokens)]);
     this.#fingerprint = createHash("sha256").update(JSON.stringify(identity)).digest("hex");
@@ -165,10 +165,11 @@ export class BatchStream {
     this.#weigh(({ name }) => (Object.hasOwn(mixture, name) ? mixture[name]! : 0));
   }
 
-  /** Sets the shares from a weight of each source; where long documents have a share of their own, in each half by itself. */
+  /** Sets the shares from a weight of each source; one that has long and normal documents gives to both halves in proportion. */
   #weigh(weightOf: (source: SourceState) => number): void {
     const long = this.#long;
-    const asked = this.#sources.map(weightOf);
+    const shareOf = ({ tokens, shard }: SourceState) => (long && shard.tokens > 0 ? tokens / shard.tokens : 1);
+    const asked = this.#sources.map((source) => weightOf(source) * shareOf(source));
     if (this.#sources.every(({ tokens }, i) => tokens === 0 || asked[i] === 0)) {
       throw new RookeryError(
         "INVALID_OPTION",

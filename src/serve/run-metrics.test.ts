@@ -33,6 +33,29 @@ test("a run is read from its first step to its last, and tells whether it goes o
   assert.equal(metrics.snapshot().status, "finished");
 });
 
+test("stages are told with their steps in the whole run; a damaged one tells none", () => {
+  const stage = { name: "4x", steps: 5, sequenceLength: 1024, batchTokens: 8192, ropeTheta: 40_000 };
+  const stretchesOf = (more: Record<string, unknown>) => {
+    using run = new FakeRun(20, { sequenceLength: 256, ...more });
+    const { stretches, totalSteps } = new RunMetrics(run.folder).snapshot();
+    return { stretches, totalSteps };
+  };
+  const told = { ...{ sequenceLength: 1024, batchTokens: 8192, ropeTheta: 40_000, ropeAlpha: null }, name: "4x" };
+  assert.deepEqual(stretchesOf({ stages: [stage] }), {
+    stretches: [
+      {
+        ...{ name: "pre-training", firstStep: 1, lastStep: 20, sequenceLength: 256, batchTokens: 4096 },
+        ...{ ropeTheta: null, ropeAlpha: null },
+      },
+      { ...told, firstStep: 21, lastStep: 25 },
+    ],
+    totalSteps: 25,
+  });
+  assert.deepEqual(stretchesOf({ stages: [stage], from: "base" }).stretches, [{ ...told, firstStep: 1, lastStep: 5 }]);
+  assert.deepEqual(stretchesOf({ stages: [{ ...stage, steps: "many" }] }), { stretches: [], totalSteps: 20 });
+  assert.deepEqual(stretchesOf({ stages: [] }), { stretches: [], totalSteps: 20 });
+});
+
 test("lines that come in pieces, that are no metrics, or that do not fit, do no harm", async () => {
   using run = new FakeRun(20);
   const metrics = new RunMetrics(run.folder);

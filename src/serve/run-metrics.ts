@@ -6,8 +6,15 @@ import { isLockHeld } from "../base/lock.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { rookeryVersion } from "../base/version.ts";
 import { readRunConfig } from "../train/run-directory.ts";
+import { pretrainingName } from "../train/segments.ts";
 import { RowStore } from "./training-rows.ts";
-import type { TrainingEvaluation, TrainingSnapshot, TrainingStatus, TrainingUpdate } from "./training-wire.ts";
+import type {
+  TrainingEvaluation,
+  TrainingSnapshot,
+  TrainingStatus,
+  TrainingStretch,
+  TrainingUpdate,
+} from "./training-wire.ts";
 
 const chunkBytes = 1 << 20;
 /** A longer line is none of a run's. */
@@ -26,7 +33,7 @@ export class RunMetrics {
   #evaluations: TrainingEvaluation[] = [];
   #tokens = 0;
   #status: TrainingStatus = "stopped";
-  #config: Pick<TrainingSnapshot, "name" | "totalSteps" | "settings">;
+  #config: Pick<TrainingSnapshot, "name" | "totalSteps" | "settings" | "stretches">;
   /** Counts the times that what was told before no longer holds. */
   #restarts = 0;
   #offset = 0;
@@ -168,10 +175,33 @@ export class RunMetrics {
     const { options } = readRunConfig(path.join(this.#folder, "config.json"));
     const isShown = (value: unknown) => ["string", "number", "boolean"].includes(typeof value);
     const settings = shownSettings.filter((key) => isShown(options[key])).map((key) => [key, options[key]]);
+    const stretches = stretchesOf(options);
+    const steps = typeof options.steps === "number" ? options.steps : null;
     return {
       name: typeof options.name === "string" && isPlainName(options.name) ? options.name : path.basename(this.#folder),
-      totalSteps: typeof options.steps === "number" ? options.steps : null,
+      totalSteps: stretches.at(-1)?.lastStep ?? steps,
+      stretches,
       settings: Object.fromEntries(settings) as TrainingSnapshot["settings"],
     };
   }
+}
+
+/** What a run's options say of its parts; empty where they are not those of a run with stages. */
+function stretchesOf(options: Record<string, unknown>): TrainingStretch[] {
+  const stages = Array.isArray(options.stages) ? options.stages.filter(isPlainObject) : [];
+  const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+  const parts = options.from === undefined && stages.length > 0 ? [{ ...options, name: pretrainingName }] : [];
+  const stretches: TrainingStretch[] = [];
+  let before = 0;
+  for (const part of [...parts, ...stages] as Record<string, unknown>[]) {
+    const { name, steps, sequenceLength, batchTokens, ropeTheta, ropeAlpha } = part;
+    if (typeof name !== "string" || !isNumber(steps) || !isNumber(sequenceLength) || !isNumber(batchTokens)) return [];
+    stretches.push({
+      ...{ name, firstStep: before + 1, lastStep: before + steps, sequenceLength, batchTokens },
+      ropeTheta: isNumber(ropeTheta) ? ropeTheta : null,
+      ropeAlpha: isNumber(ropeAlpha) ? ropeAlpha : null,
+    });
+    before += steps;
+  }
+  return stretches;
 }

@@ -20,6 +20,18 @@ export type TrainingRows = {
 
 export type TrainingEvaluation = { step: number; bitsPerByte: number; crossEntropy: number };
 
+/** A part of a run with a length of rows of its own; steps are counted over the whole run. */
+export type TrainingStretch = {
+  name: string;
+  firstStep: number;
+  lastStep: number;
+  sequenceLength: number;
+  batchTokens: number;
+  /** What it sets; null where it goes on with the one before. */
+  ropeTheta: number | null;
+  ropeAlpha: number | null;
+};
+
 export type TrainingStatus = "running" | "finished" | "stopped";
 
 export type TrainingSnapshot = {
@@ -32,6 +44,8 @@ export type TrainingSnapshot = {
   tokens: number;
   /** What the run was started with, as far as one line holds it. */
   settings: Record<string, string | number | boolean>;
+  /** Pre-training and the stages behind it; empty for a run without stages. */
+  stretches: TrainingStretch[];
   stepsPerRow: number;
   rows: TrainingRows;
   evaluations: TrainingEvaluation[];

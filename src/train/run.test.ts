@@ -196,7 +196,7 @@ test("a run from another run's model has its configuration and tokenizer, and st
   assert.deepEqual([from.steps, from.tokens], [3, 192]);
   const stored = JSON.parse(fs.readFileSync(path.join(from.runFolder, "config.json"), "utf8")).options;
   assert.equal(stored.stage, undefined);
-  assert.deepEqual([stored.stages[0].sequenceLength, stored.stages[0].ropeTheta], [64, 100_000]);
+  assert.deepEqual([stored.stages[0].sequenceLength, stored.stages[0].ropeTheta], [64, 40_000]);
   const evaluations = fs
     .readFileSync(path.join(from.runFolder, "metrics.jsonl"), "utf8")
     .split("\n")

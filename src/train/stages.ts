@@ -59,7 +59,7 @@ const reportStages: z.input<typeof stageSchema>[] = [
   { name: "256K", sequenceLength: 262_144, ropeTheta: 1e9, tokens: 10e9, recomputation: "block" },
 ];
 
-/** The stages of a preset; the small one takes rows of four times the length before, at ten times the base. */
+/** The stages of a preset; the small one takes rows of four times the length before, at four times the base. */
 export function stagePreset(
   name: (typeof stagePresetNames)[number],
   { sequenceLength, ropeTheta }: { sequenceLength: number; ropeTheta: number },
@@ -67,7 +67,7 @@ export function stagePreset(
   const stages =
     name === "long-context-256k"
       ? reportStages
-      : [{ name: "long-context", sequenceLength: 4 * sequenceLength, ropeTheta: 10 * ropeTheta }];
+      : [{ name: "long-context", sequenceLength: 4 * sequenceLength, ropeTheta: 4 * ropeTheta }];
   return stages.map((stage) => stageSchema.parse(stage));
 }
 

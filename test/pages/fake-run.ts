@@ -13,11 +13,14 @@ export class FakeRun implements Disposable {
   #lock: Disposable | undefined;
   #step = 0;
 
-  constructor(totalSteps: number) {
+  constructor(totalSteps: number, more: Record<string, unknown> = {}) {
     this.#root = mkdtempSync(join(tmpdir(), "rookery-run-"));
     this.folder = join(this.#root, "penguins");
     mkdirSync(this.folder);
-    const options = { name: "penguins", preset: "nano", steps: totalSteps, batchTokens: 4096, routing: "recycle" };
+    const options = {
+      ...{ name: "penguins", preset: "nano", steps: totalSteps, batchTokens: 4096, routing: "recycle" },
+      ...more,
+    };
     writeFileSync(
       join(this.folder, "config.json"),
       JSON.stringify({ format: "rookery-run/1", rookeryVersion: "0.1.0", command: "train", options }),

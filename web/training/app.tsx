@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { TrainingSnapshot } from "../../src/serve/training-wire.ts";
+import type { TrainingSnapshot, TrainingStretch } from "../../src/serve/training-wire.ts";
 import { KeyDialog } from "../shared/key-dialog.tsx";
 import { ThemeButton } from "../shared/theme.tsx";
 import { Chart } from "./chart.tsx";
@@ -71,6 +71,7 @@ function Overview({ snapshot, theme }: { snapshot: TrainingSnapshot; theme: numb
         {totalSteps !== null && (
           <progress class="progress" max={totalSteps} value={step} aria-label={`Step ${step} of ${totalSteps}`} />
         )}
+        {snapshot.stretches.length > 0 && <Stretches stretches={snapshot.stretches} step={step} />}
         <Figures snapshot={snapshot} />
       </section>
       {rows.step.length === 0 ? (
@@ -98,16 +99,44 @@ function Overview({ snapshot, theme }: { snapshot: TrainingSnapshot; theme: numb
   );
 }
 
+/** Pre-training and the stages behind it: which is on, and what each changes. */
+function Stretches({ stretches, step }: { stretches: TrainingStretch[]; step: number }) {
+  return (
+    <ol class="stretches" aria-label="Stages">
+      {stretches.map(({ name, firstStep, lastStep, sequenceLength, ropeTheta, ropeAlpha }) => {
+        const state = step >= lastStep ? "done" : step >= firstStep - 1 ? "now" : "next";
+        return (
+          <li key={firstStep} class={`is-${state}`} aria-current={state === "now" ? "step" : undefined}>
+            <b>{name}</b> {state === "done" ? "done" : state === "now" ? "on" : "to come"}
+            <span>
+              steps {digits(firstStep)} to {digits(lastStep)}, rows of {digits(sequenceLength)} tokens
+              {ropeTheta !== null && `, RoPE base ${compact(ropeTheta)}`}
+              {ropeAlpha !== null && `, NTK alpha ${compact(ropeAlpha)}`}
+            </span>
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+/** Tokens that are still to be read. */
+function tokensLeft({ stretches, totalSteps, settings }: TrainingSnapshot, step: number): number {
+  if (stretches.length === 0) return totalSteps === null ? Number.NaN : (totalSteps - step) * Number(settings.batchTokens);
+  return stretches.reduce((sum, { firstStep, lastStep, batchTokens }) => {
+    return sum + Math.max(0, lastStep - Math.max(step, firstStep - 1)) * batchTokens;
+  }, 0);
+}
+
 /** `batchTokens` → "batch tokens". */
 const spaced = (key: string) => key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 function Figures({ snapshot }: { snapshot: TrainingSnapshot }) {
-  const { rows, evaluations, totalSteps, tokens, status, settings } = snapshot;
+  const { rows, evaluations, totalSteps, tokens, status } = snapshot;
   const step = rows.step.at(-1) ?? 0;
   const speeds = rows.tokensPerSecond.slice(-20).filter((speed) => speed !== null);
   const speed = speeds.reduce((sum, one) => sum + one, 0) / speeds.length;
-  const { batchTokens } = settings;
-  const secondsLeft = totalSteps === null ? Number.NaN : ((totalSteps - step) * Number(batchTokens)) / speed;
+  const secondsLeft = tokensLeft(snapshot, step) / speed;
   const loss = rows.loss.at(-1);
   const memory = rows.peakMemoryBytes.at(-1);
   const figures: [label: string, value: string][] = [
