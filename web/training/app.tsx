@@ -122,7 +122,8 @@ function Stretches({ stretches, step }: { stretches: TrainingStretch[]; step: nu
 
 /** Tokens that are still to be read. */
 function tokensLeft({ stretches, totalSteps, settings }: TrainingSnapshot, step: number): number {
-  if (stretches.length === 0) return totalSteps === null ? Number.NaN : (totalSteps - step) * Number(settings.batchTokens);
+  if (stretches.length === 0)
+    return totalSteps === null ? Number.NaN : (totalSteps - step) * Number(settings.batchTokens);
   return stretches.reduce((sum, { firstStep, lastStep, batchTokens }) => {
     return sum + Math.max(0, lastStep - Math.max(step, firstStep - 1)) * batchTokens;
   }, 0);
