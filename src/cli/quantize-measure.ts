@@ -34,10 +34,10 @@ export async function measureModel(
   { threads, text, mostTokens }: MeasureOptions,
   context: CommandContext,
 ): Promise<Measurement> {
-  const loaded = await loadModel(folder, context);
+  using execution = new Execution({ threads, computeType: "bf16" });
+  const loaded = await loadModel(folder, context, { pool: execution.pool, computeType: "bf16" });
   using model = loaded.model;
   const { tokenizer } = loaded;
-  using execution = new Execution({ threads, computeType: "bf16" });
   model.keepPacked(execution.pool, "bf16");
   const name = path.basename(folder);
   const longest = Math.min(windowTokens, model.config.maxPositionEmbeddings);

@@ -1,6 +1,7 @@
 /** The other side of `startEngine`: a model and its engine on a thread of their own. */
 import { parentPort, workerData } from "node:worker_threads";
 import { RookeryError } from "../base/errors.ts";
+import type { RookeryEvent } from "../base/events.ts";
 import { loadModel } from "../interop/load.ts";
 import { Execution } from "../tensor/execution.ts";
 import { Engine } from "./engine.ts";
@@ -14,12 +15,13 @@ type Port = NonNullable<typeof parentPort>;
 async function serveEngine(port: Port, { modelFolder, options }: EngineWorkerData): Promise<void> {
   using resources = new DisposableStack();
   const send = (message: FromEngineWorker) => port.postMessage(message);
-  const loaded = await loadModel(modelFolder, { onEvent: (event) => send({ type: "progress", event }) });
+  const { computeType } = options;
+  const execution = resources.use(new Execution({ threads: threadsOf(options), computeType }));
+  const onEvent = (event: RookeryEvent) => send({ type: "progress", event });
+  const loaded = await loadModel(modelFolder, { onEvent }, { pool: execution.pool, computeType });
   const model = resources.use(loaded.model);
   for (const message of loaded.notes) send({ type: "progress", event: { type: "note", message } });
   const settings = settleOptions(options, model.config);
-  const { computeType } = options;
-  const execution = resources.use(new Execution({ threads: threadsOf(options), computeType }));
   model.keepPacked(execution.pool, computeType);
   const engine = resources.use(new Engine({ execution, model, tokenizer: loaded.tokenizer }, settings));
 

@@ -149,7 +149,7 @@ describe("some layers of a model", () => {
 
     const directory = readModelDirectory(folder);
     assert.throws(() => directory.openTensors(), { code: "FILE_UNREADABLE" });
-    const { model } = await loadTransformer(directory, {}, { first: 2, count: 2 });
+    const { model } = await loadTransformer(directory, {}, { layers: { first: 2, count: 2 } });
     using loaded = model;
     assert.equal(loaded.config.numHiddenLayers, 2);
     for (const { name, tensor } of loaded.officialTensors()) {
@@ -167,7 +167,7 @@ describe("some layers of a model", () => {
       [{ first: -2, count: 2 }, /./],
       [{ first: 0.5, count: 2 }, /./],
     ] as const) {
-      await assert.rejects(loadTransformer(directory, {}, layers), { code: "INVALID_OPTION", hint });
+      await assert.rejects(loadTransformer(directory, {}, { layers }), { code: "INVALID_OPTION", hint });
     }
   });
 });

@@ -7,6 +7,9 @@ import { tinyModel, tinyTokenizer, writeTinyModel } from "../../test/tiny-model.
 import { RookeryError } from "../base/errors.ts";
 import { writeSafetensors } from "../formats/safetensors.ts";
 import { liveMemory } from "../kernels/bindings/memory.ts";
+import { Execution } from "../tensor/execution.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
+import { linear } from "../tensor/ops/linear.ts";
 import { toFloats } from "./floats.ts";
 import { loadModel, loadTransformer } from "./load.ts";
 import { readModelDirectory } from "./model-directory.ts";
@@ -83,6 +86,34 @@ describe("loading a model", () => {
         .tensor.toFloat32Array();
     const words = new Uint32Array(find(saved).buffer).map((word) => word & 0xffff0000);
     assert.deepEqual(find(loaded), new Float32Array(words.buffer));
+  });
+
+  it("keeps packed matrices alone for a model that only serves: the same products, half the memory", async () => {
+    const folder = await newModel();
+    using execution = new Execution({ threads: 1, computeType: "bf16" });
+    const tokens = execution.arena.integers(Int32Array.of(1, 2, 3));
+    const empty = liveMemory().bytes;
+    const bytes: number[] = [];
+    const results = [];
+    for (const serving of [undefined, { pool: execution.pool, computeType: "bf16" as const }]) {
+      const loaded = await loadModel(folder, {}, serving);
+      using model = loaded.model;
+      model.keepPacked(execution.pool, "bf16");
+      bytes.push(liveMemory().bytes - empty);
+      const mixed = model.parameter("model.layers.0.mlp.experts.down_proj");
+      const x = execution.arena.tensor("bf16", 3, mixed.in);
+      x.setFloats(Float32Array.from({ length: x.elements }, (_, at) => Math.sin(at)));
+      const offsets = execution.arena.integers(
+        Int32Array.from({ length: mixed.groups + 1 }, (_, at) => Math.min(at, 3)),
+      );
+      results.push(Array.from(linear(execution, x, mixed, { offsets }).toFloat32Array()));
+      results.push(
+        Array.from(embedding(execution, tokens, model.parameter("model.embed_tokens.weight")).toFloat32Array()),
+      );
+      if (serving) assert.throws(() => mixed.weight.toFloat32Array(), { code: "DISPOSED" });
+    }
+    assert.deepEqual(results.slice(2), results.slice(0, 2));
+    assert.ok(bytes[1]! < bytes[0]! / 2, `${bytes[1]} of ${bytes[0]} bytes`);
   });
 
   it("says in one line what is wrong, and gives back its memory", async () => {

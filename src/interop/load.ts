@@ -2,8 +2,10 @@ import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { dtypeBytes } from "../formats/safetensors.ts";
 import { readAhead } from "../formats/tensor-source.ts";
+import type { ThreadPool } from "../kernels/bindings/threads.ts";
 import { keyValueOwner, type ModelConfig } from "../model/config.ts";
 import { Transformer } from "../model/transformer.ts";
+import type { ComputeType } from "../tensor/tensor.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { toFloats } from "./floats.ts";
 import { type ModelDirectory, readModelDirectory } from "./model-directory.ts";
@@ -21,12 +23,19 @@ export type LoadedModel = ModelDirectory & {
 /** Models smaller than this are there before anyone could read how far they are. */
 const progressEveryBytes = 256 * 2 ** 20;
 
+/** For a model that only serves: which products it is for, and who packs its matrices. */
+export type ServingLayout = { pool: ThreadPool; computeType: ComputeType };
+
 /**
- * Reads a model directory: configuration, tokenizer, and the weights as f32. Throws what `readModelDirectory`,
+ * Reads a model directory: configuration, tokenizer, and the weights as f32, or, with `serving`, as `loadTransformer` has it. Throws what `readModelDirectory`,
  * `Tokenizer.load` and opening the weights throw, OUT_OF_MEMORY, and UNSUPPORTED_MODEL when the tokenizer has more ids than
  * the model.
  */
-export async function loadModel(folder: string, context: CommandContext = {}): Promise<LoadedModel> {
+export async function loadModel(
+  folder: string,
+  context: CommandContext = {},
+  serving?: ServingLayout,
+): Promise<LoadedModel> {
   const directory = readModelDirectory(folder);
   // The tokenizer first: it is small, and whatever is wrong with it is said before gigabytes are read.
   const tokenizer = await Tokenizer.load(folder);
@@ -38,19 +47,20 @@ export async function loadModel(folder: string, context: CommandContext = {}): P
       "check that tokenizer.json and the weights belong together",
     );
   }
-  return { ...directory, tokenizer, ...(await loadTransformer(directory, context)) };
+  return { ...directory, tokenizer, ...(await loadTransformer(directory, context, { serving })) };
 }
 
 /**
  * Builds the model of a directory and fills it with its F32, BF16 or F16 weights, a few pieces at a time, so that beside the
  * model only those are in memory. With `layers`, a model of these alone, which become its layers from 0 on; they start where
- * keys and values are not another layer's. Weights of 8 and 4 bits stay so. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, INVALID_OPTION, and the signal's
+ * keys and values are not another layer's. With `serving`, each matrix is packed as soon as it is whole and kept only so: the model takes
+ * no more memory than its file, but cannot be trained, saved or quantized. Weights of 8 and 4 bits stay so in any case. Throws FILE_UNREADABLE, FILE_DAMAGED, OUT_OF_MEMORY, INVALID_OPTION, and the signal's
  * reason when aborted.
  */
 export async function loadTransformer(
   directory: ModelDirectory,
   { signal, onEvent }: CommandContext = {},
-  layers?: LayerRange,
+  { layers, serving }: { layers?: LayerRange | undefined; serving?: ServingLayout | undefined } = {},
 ): Promise<{ model: Transformer; notes: readonly string[] }> {
   if (directory.quantization !== null && layers === undefined) {
     return loadQuantized(directory, directory.quantization, { signal, onEvent });
@@ -61,6 +71,16 @@ export async function loadTransformer(
   const model = new Transformer(config);
   try {
     const tensors = new Map(model.officialTensors().map(({ name, tensor }) => [nameFrom(first, name), tensor]));
+    const parameters = new Map(
+      model.descriptions.flatMap(({ name, role, official }) => {
+        // a table that tokens are looked up in is read in place, whatever else it does
+        const missing = {
+          parameter: model.parameter(name),
+          values: role === "embedding" ? Infinity : model.parameter(name).weight.elements,
+        };
+        return official.map((part) => [nameFrom(first, part.name), missing] as const);
+      }),
+    );
     const total = [...source.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     let done = 0;
     let reported = 0;
@@ -71,6 +91,9 @@ export async function loadTransformer(
       const values = toFloats(bytes, dtype);
       const flat = tensor.reshape(tensor.elements);
       flat.rows(byteOffset / dtypeBytes[dtype], values.length).setFloats(values);
+      const missing = parameters.get(name)!;
+      missing.values -= values.length;
+      if (serving && missing.values === 0) missing.parameter.keepOnlyPacked(serving.pool, serving.computeType);
       done += bytes.byteLength;
       if (done - reported < progressEveryBytes) continue;
       reported = done;

@@ -20,7 +20,7 @@ export class Parameter implements Disposable {
   readonly weight: Tensor;
   /** The weight in 8 or 4 bits, if it is only for serving: then `weight` has a shape and no contents. */
   readonly quantized: QuantizedWeight | undefined;
-  readonly #weightMemory: NativeMemory | undefined;
+  #weightMemory: NativeMemory | undefined;
   #gradient: { tensor: Tensor; memory: NativeMemory } | undefined;
   #gradientIsFresh = false;
   #gradientSquares: { tensor: Tensor; memory: NativeMemory } | undefined;
@@ -113,11 +113,22 @@ export class Parameter implements Disposable {
    * a weight is used once a step in each direction, and packing it then costs less than a copy's way to memory and back.
    */
   keepPacked(pool: ThreadPool, computeType: ComputeType): void {
-    if (this.kind !== "matrix" || this.weight.isPlanned) return;
+    if (this.kind !== "matrix" || this.#weightMemory === undefined) return;
     const shape = { dtype: dtypeCodes[computeType], groups: this.groups, out: this.out, in: this.in, transpose: 0 };
     if (this.#packed?.dtype !== shape.dtype) this.forgetPacked();
     this.#packed ??= { dtype: shape.dtype, memory: new NativeMemory(packBytes(shape)) };
     pack({ pool, weight: this.weight, packed: this.#packed.memory, ...shape });
+  }
+
+  /**
+   * Keeps the packed copy alone, for a model that only serves: `weight` may not be read any more, and products of another compute
+   * type are not to be had. Arrays, which are read in place, stay as they are.
+   */
+  keepOnlyPacked(pool: ThreadPool, computeType: ComputeType): void {
+    if (this.kind !== "matrix") return;
+    this.keepPacked(pool, computeType);
+    this.#weightMemory?.[Symbol.dispose]();
+    this.#weightMemory = undefined;
   }
 
   /** Drops the packed copy: the weight has changed. */

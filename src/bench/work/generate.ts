@@ -31,8 +31,8 @@ export class GenerateWorkload implements Workload {
 
   static async open(work: GenerateWork, threads: number): Promise<GenerateWorkload> {
     const { computeType, directory, promptTokens, answerTokens, streams } = work;
-    const { model, tokenizer } = await loadModel(directory);
     const execution = new Execution({ threads, computeType });
+    const { model, tokenizer } = await loadModel(directory, {}, { pool: execution.pool, computeType });
     model.keepPacked(execution.pool, computeType);
     const maxModelLength = Math.max(promptTokens, shortPromptTokens) + answerTokens + 1;
     const options = engineOptionsSchema.parse({ computeType, maxModelLength, maxBatch: Math.max(1, streams) });

@@ -84,15 +84,15 @@ export const command = defineCommand({
 
 export async function sample(options: SampleOptions, context: CommandContext, io: CommandIo): Promise<SampleResult> {
   const { signal, onEvent } = context;
-  const loaded = await loadModel(modelFolder(options.model), context);
+  const { computeType } = options;
+  using execution = new Execution({ threads: options.threads ?? availableParallelism(), computeType });
+  const loaded = await loadModel(modelFolder(options.model), context, { pool: execution.pool, computeType });
   using model = loaded.model;
   const { tokenizer, generation } = loaded;
   for (const note of loaded.notes) onEvent?.({ type: "note", message: note });
   const prompt = options.prompt === "-" ? await readPrompt(io.stdin) : options.prompt;
   const tokens = await encodePrompt(tokenizer, prompt);
   const sampling = samplingOf(options, generation);
-  const { computeType } = options;
-  using execution = new Execution({ threads: options.threads ?? availableParallelism(), computeType });
   model.keepPacked(execution.pool, computeType);
 
   const samples: Sample[] = [];
