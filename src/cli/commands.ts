@@ -61,6 +61,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/eval-needle.ts"),
   },
   {
+    name: "scroll run",
+    summary: "put the records of Penguin Scrolls, or of a benchmark of one's own, to a model",
+    load: () => import("./commands/scroll-run.ts"),
+  },
+  {
+    name: "scroll judge",
+    summary: "grade answers by checks and by a judge: by task, length and language, and how far judges agree",
+    load: () => import("./commands/scroll-judge.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),
