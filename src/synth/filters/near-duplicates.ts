@@ -1,0 +1,84 @@
+/** Instructions that have come before, word for word or nearly; and long answers that have. */
+import type { SynthRecord } from "../record.ts";
+import { comparableOf } from "./comparable.ts";
+import { MinHashIndex, type Sketch, sketchOf } from "./minhash.ts";
+import type { Fault } from "./rules.ts";
+import { gramHashes, textHash, tokensOf } from "./shingles.ts";
+
+const sizes = { words: 3, characters: 3 };
+/** Tokens from which an answer is a text of its own, which two records should not share. */
+const longAnswerTokens = 64;
+/** Tokens up to which a number is what an instruction is about. */
+const shortInstructionTokens = 64;
+
+/** What is compared of a record: its instruction, and the answer that is kept. */
+export type DuplicateSubject = Pick<SynthRecord, "id" | "instruction" | "answerKind"> & {
+  answers: readonly { text: string }[];
+};
+
+/** Takes records one after the other, the kept answer alone in each, and says which repeat an earlier one. */
+export class NearDuplicates {
+  readonly #threshold: number;
+  readonly #exact = new Map<number, number>();
+  readonly #instructions = new MinHashIndex();
+  readonly #answers = new MinHashIndex();
+  /** The records of the two indices, by their place in the set. */
+  readonly #recordOfInstruction: number[] = [];
+  readonly #recordOfAnswer: number[] = [];
+  readonly #ids: string[] = [];
+
+  constructor(threshold: number) {
+    this.#threshold = threshold;
+  }
+
+  /** What the record repeats; undefined for what is new, which later ones are then compared with. */
+  take(record: DuplicateSubject): Fault | undefined {
+    const hash = textHash(record.instruction);
+    const earlier = this.#exact.get(hash);
+    if (earlier !== undefined) return { reason: "duplicate", detail: `the instruction of ${this.#ids[earlier]}` };
+    const instruction = sketched(tokensOf(record.instruction), guardOf(record));
+    const answerTokens = tokensOf(record.answers[0]?.text ?? "");
+    const answer = answerTokens.length < longAnswerTokens ? undefined : sketched(answerTokens, 0);
+    const fault =
+      this.#like("instruction", this.#instructions, this.#recordOfInstruction, instruction) ??
+      (answer && this.#like("answer", this.#answers, this.#recordOfAnswer, answer));
+    if (fault) return fault;
+    const place = this.#ids.push(record.id) - 1;
+    this.#exact.set(hash, place);
+    this.#instructions.add(instruction.sketch, instruction.guard);
+    this.#recordOfInstruction.push(place);
+    if (answer) {
+      this.#answers.add(answer.sketch, answer.guard);
+      this.#recordOfAnswer.push(place);
+    }
+    return undefined;
+  }
+
+  #like(what: string, index: MinHashIndex, places: readonly number[], { sketch, guard }: Sketched): Fault | undefined {
+    if (this.#threshold >= 1) return undefined;
+    const found = index.find(sketch, guard, this.#threshold);
+    if (!found) return undefined;
+    const share = Math.round(100 * found.similarity);
+    return { reason: "nearDuplicate", detail: `the ${what} is ${share}% that of ${this.#ids[places[found.index]!]}` };
+  }
+}
+
+type Sketched = { sketch: Sketch; guard: number };
+
+const sketched = (tokens: string[], guard: number): Sketched => ({
+  sketch: sketchOf(gramHashes(tokens, sizes)),
+  guard: guard >>> 0,
+});
+
+/**
+ * What must be the same for two instructions to be one: "Spell apple backwards" and "Spell maple backwards" are alike and ask for
+ * different things. The answer, where it is objective, and the numbers of a short instruction.
+ */
+function guardOf({ instruction, answerKind, answers }: DuplicateSubject): number {
+  const text = answers[0]?.text ?? "";
+  const isObjective = answerKind !== "text" && answerKind !== "code";
+  const answer = isObjective ? (comparableOf(answerKind, text, instruction)?.key ?? text) : "";
+  const isShort = tokensOf(instruction).length <= shortInstructionTokens;
+  const numbers = isShort ? (instruction.match(/\d+(?:\.\d+)?/g) ?? []) : [];
+  return textHash([answer, ...numbers].join(" | "));
+}

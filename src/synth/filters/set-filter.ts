@@ -1,0 +1,28 @@
+/** Duplicates and contamination: what is seen only over the whole set. */
+import type { SetFilter } from "../filter.ts";
+import type { SynthRecord } from "../record.ts";
+import { indexEvaluationSets } from "./evaluation-sets.ts";
+import { NearDuplicates } from "./near-duplicates.ts";
+import type { SynthFilterOptions } from "./options.ts";
+import type { Fault } from "./rules.ts";
+
+/** Records come and verdicts go one by one; a record takes some 300 bytes of memory for those after it. */
+export function makeSetFilter(options: SynthFilterOptions): SetFilter {
+  return async function* (records, { signal }) {
+    const evaluation = await indexEvaluationSets(options.evaluationSets, signal);
+    const duplicates = new NearDuplicates(options.nearDuplicateSimilarity);
+    const contamination = ({ instruction, answers }: SynthRecord): Fault | undefined => {
+      const overlap = evaluation.find([instruction, answers[0]?.text ?? ""], options.contaminationShare);
+      if (!overlap) return undefined;
+      const detail = `${Math.round(100 * overlap.share)}% of ${overlap.where} in ${overlap.set}`;
+      return { reason: "contaminated", detail };
+    };
+    for await (const record of records) {
+      signal?.throwIfAborted();
+      const { id } = record;
+      // What is contaminated is no original that others repeat.
+      const fault = contamination(record) ?? duplicates.take(record);
+      yield fault ? { id, decision: "reject", ...fault } : { id, decision: "keep", answer: 0 };
+    }
+  };
+}
