@@ -27,7 +27,12 @@ export const engineOptionsSchema = z.strictObject({
     .optional()
     .describe("memory for the cache; by default a quarter of what is free, and no more than all texts can need"),
   maxBatch: z.int().min(1).max(1024).default(64).describe("texts that are written at once"),
-  prefillTokens: z.int().min(1).max(65_536).default(512).describe("tokens of prompts that are read in one step"),
+  prefillTokens: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(512)
+    .describe("tokens of prompts that are read in one step; four times as many while no text is being written"),
   queueLimit: z.int().min(0).max(65_536).default(256).describe("requests that may wait; more are refused"),
 });
 

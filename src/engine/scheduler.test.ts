@@ -53,6 +53,23 @@ describe("fairness", () => {
     );
   });
 
+  it("a prompt is read in longer steps while no text is being written", () => {
+    using source = openTinyModel("bf16", smallest);
+    for (const [writers, steps] of [
+      [0, 4],
+      [1, 16],
+    ] as const) {
+      using engine = openEngine(source, { prefillTokens: 64 });
+      for (let writer = 0; writer < writers; writer++) engine.add(requestOf(promptOf(1, 1), { maxTokens: 100 }));
+      engine.step();
+      const long = engine.add(requestOf(promptOf(1000), { maxTokens: 2 }));
+      assert.equal(
+        stepsUntil(engine, long, ({ tokens }) => tokens.length > 0),
+        steps,
+      );
+    }
+  });
+
   it("a long prompt gets on though short ones keep coming", () => {
     using source = openTinyModel("bf16", smallest);
     using engine = openEngine(source, { prefillTokens: 64 });

@@ -12,6 +12,9 @@ import type { Sequence } from "./sequence.ts";
 /** Tokens [start, start + count) of a text, to be read in one step. */
 export type Chunk = { sequence: Sequence; start: number; count: number };
 
+/** While no text is being written nobody waits for a step's end, and longer ones read prompts a third faster. */
+const rowsWhileNobodyWrites = 4;
+
 /** So many that wait are looked at; the oldest may be passed over this often by younger ones that need less room. */
 const lookAhead = 8;
 const mostPasses = 32;
@@ -63,7 +66,7 @@ export class Scheduler {
     const reading = this.running.filter(({ unread }) => unread > 1);
     return [
       ...answering.map((sequence) => ({ sequence, start: sequence.read, count: 1 })),
-      ...this.#shareRows(reading),
+      ...this.#shareRows(reading, this.#prefillTokens * (answering.length === 0 ? rowsWhileNobodyWrites : 1)),
     ];
   }
 
@@ -178,11 +181,11 @@ export class Scheduler {
     if (!sequence.task.isPromptRead) sequence.task.cachedTokens = 0;
   }
 
-  #shareRows(reading: Sequence[]): Chunk[] {
+  #shareRows(reading: Sequence[], most: number): Chunk[] {
     const rows = new Map<Sequence, number>();
-    let left = this.#prefillTokens;
-    const give = (order: readonly Sequence[], most: number) => {
-      let budget = Math.min(most, left);
+    let left = most;
+    const give = (order: readonly Sequence[], share: number) => {
+      let budget = Math.min(share, left);
       for (const sequence of order) {
         if (budget === 0) return;
         const got = rows.get(sequence) ?? 0;
