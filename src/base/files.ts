@@ -205,6 +205,26 @@ export function writeFileAtomic(filePath: string, data: string | Uint8Array): vo
   writeStreamAtomic(filePath, (fileDescriptor) => writeAll(fileDescriptor, bytes));
 }
 
+/** Writes a file of JSON, a line each, without ever holding all of it. Appears as `writeStreamAtomic` makes it appear. */
+export function writeJsonLines<Item>(
+  filePath: string,
+  items: Iterable<Item>,
+  recordOf: (item: Item) => object = (item) => item as object,
+): void {
+  writeStreamAtomic(filePath, (fileDescriptor) => {
+    let waiting = "";
+    const flush = () => {
+      writeAll(fileDescriptor, new TextEncoder().encode(waiting));
+      waiting = "";
+    };
+    for (const item of items) {
+      waiting += `${JSON.stringify(recordOf(item))}\n`;
+      if (waiting.length >= 2 ** 20) flush();
+    }
+    flush();
+  });
+}
+
 /**
  * Makes a whole folder appear at once: `writeInto` fills a hidden folder beside `finalPath`; then every file and folder
  * in it is synced and it takes its name. If `writeInto` throws, or the disk is full, nothing is left. Folders that dead

@@ -126,6 +126,17 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/data-inspect.ts"),
   },
   {
+    name: "data clean",
+    summary:
+      "leave out of conversations and preference pairs what is not worth learning from: by rules, and by a critic",
+    load: () => import("./commands/data-clean.ts"),
+  },
+  {
+    name: "review",
+    summary: "decide on records one by one, in the terminal or in a browser: accept, reject, edit",
+    load: () => import("./commands/review.ts"),
+  },
+  {
     name: "tokenizer train",
     summary: "train a byte-level BPE tokenizer on texts",
     load: () => import("./commands/tokenizer-train.ts"),

@@ -7,17 +7,24 @@ import { readFileRecords, resolveFiles } from "./files.ts";
 
 const shownAtMost = 10;
 
+/** A record that cannot be used; `record` is what was read, undefined where nothing could be. */
+export type LeftOut = { fault: ChatFault; where: string; detail: string; record: unknown };
+
 /** Counts records that cannot be used, and tells the first of them. */
 export class ChatFaults {
   readonly #context: CommandContext;
+  readonly #onLeftOut: (leftOut: LeftOut) => void;
   readonly #counts: Partial<Record<ChatFault, number>> = {};
   readonly #examples: string[] = [];
 
-  constructor(context: CommandContext) {
+  /** @param onLeftOut told of every record, for whoever keeps them. */
+  constructor(context: CommandContext, onLeftOut: (leftOut: LeftOut) => void = () => {}) {
     this.#context = context;
+    this.#onLeftOut = onLeftOut;
   }
 
-  report(fault: ChatFault, where: string, detail: string): void {
+  report(fault: ChatFault, where: string, detail: string, record?: unknown): void {
+    this.#onLeftOut({ fault, where, detail, record });
     this.#counts[fault] = (this.#counts[fault] ?? 0) + 1;
     const message = `${where}: ${chatFaults[fault]} (${detail})`;
     if (this.#examples.length < shownAtMost) {
@@ -42,8 +49,8 @@ export class ChatFaults {
   }
 }
 
-/** A record that was read, and where it stands: "file:line". */
-export type ChatRecord<Value> = { value: Value; where: string };
+/** A record that was read, as it stands in its file, and where: "file:line". */
+export type ChatRecord<Value> = { value: Value; record: unknown; where: string };
 
 /** White space does not make another record. */
 function digestOf(value: object): Digest {
@@ -76,14 +83,14 @@ export async function readChatFiles<Value extends object>(
         const where = `${file}:${line}`;
         const reading = read(record);
         if ("fault" in reading) {
-          faults.report(reading.fault, where, reading.detail);
+          faults.report(reading.fault, where, reading.detail, record);
           continue;
         }
         const opposite = oppositeOf(reading.value);
         if (opposite !== undefined && seen.has(digestOf(opposite))) {
-          faults.report("contradiction", where, "chosen and rejected have changed places");
-        } else if (!seen.add(digestOf(reading.value))) faults.report("duplicate", where, "word for word");
-        else records.push({ value: reading.value, where });
+          faults.report("contradiction", where, "chosen and rejected have changed places", record);
+        } else if (!seen.add(digestOf(reading.value))) faults.report("duplicate", where, "word for word", record);
+        else records.push({ value: reading.value, record, where });
       }
     }
   }

@@ -3,6 +3,7 @@
  * clarity). The report gives neither the words of the prompt nor what a tier means: both are ours, and carry a version.
  */
 import { z } from "zod";
+import type { EndpointClient } from "../endpoint/client.ts";
 import type { ChatMessage } from "../text/chat-template.ts";
 
 /** Raise it whenever the words below change: verdicts of different prompts are not compared. */
@@ -65,3 +66,17 @@ export function critiqueMessages({ messages, answer, reference }: CritiqueSubjec
 
 /** Enough for the comment and the scores. */
 export const critiqueTokens = 400;
+
+/**
+ * Asks a critic. The request is the same for the same subject, so that a client with a store asks once.
+ * @throws as `EndpointClient.chatJson` does: EndpointFailure of the kind `malformed` for an answer that is no judgement.
+ */
+export async function critique(
+  client: EndpointClient,
+  model: string,
+  subject: CritiqueSubject,
+  signal?: AbortSignal,
+): Promise<Critique> {
+  const request = { model, messages: critiqueMessages(subject), max_tokens: critiqueTokens, temperature: 0, seed: 1 };
+  return (await client.chatJson(request, critiqueSchema, signal)).value;
+}

@@ -1,17 +1,6 @@
 /** What of a record a person reads and may change: its texts, each with its place. */
 import { isPlainObject } from "../base/option-schema.ts";
-
-export type ReviewRecord = Record<string, unknown>;
-
-/** Keys and indices from the record down to a value. */
-export type FieldPath = (string | number)[];
-
-export type ReviewField = {
-  path: FieldPath;
-  /** The role of a turn, or the names on the way. */
-  label: string;
-  text: string;
-};
+import type { FieldPath, ReviewField, ReviewRecord } from "./decision.ts";
 
 /** Numbers and switches beside the texts, as "name: value". */
 export type ReviewView = { fields: ReviewField[]; facts: string[] };

@@ -3,16 +3,14 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
-import { fileError, readTextFile, writeAll, writeFileAtomic } from "../base/files.ts";
+import { fileError, readTextFile, writeAll, writeJsonLines } from "../base/files.ts";
 import { acquireLock, type FileLock } from "../base/lock.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { rookeryVersion } from "../base/version.ts";
-import { type ReviewRecord, reviewKey } from "./fields.ts";
+import { type Decision, type ReviewProgress, type ReviewReason, type ReviewRecord, reviewActions } from "./decision.ts";
+import { reviewKey } from "./fields.ts";
 
 export const decisionsFormat = "rookery-review-decisions/1";
-
-/** Why a person is asked. */
-export type ReviewReason = { reason: string; detail: string };
 
 export type ReviewItem = {
   /** Names the record by its contents: decisions stay with it when a queue is written anew or added to. */
@@ -22,18 +20,6 @@ export type ReviewItem = {
   line: number;
   why: ReviewReason | null;
 };
-
-export const reviewActions = ["accept", "reject", "edit", "undo"] as const;
-
-/** `edit` accepts the record that it brings; `undo` takes the last decision on the item back. */
-export type Decision = {
-  key: string;
-  action: (typeof reviewActions)[number];
-  record?: ReviewRecord | undefined;
-  note?: string | undefined;
-};
-
-export type ReviewProgress = { total: number; accepted: number; rejected: number; edited: number; left: number };
 
 const reviewReasonSchema = z.object({ reason: z.string(), detail: z.string() });
 const decisionSchema = z.object({
@@ -49,9 +35,7 @@ export type QueueEntry = { record: ReviewRecord; why: ReviewReason };
 
 /** Writes a queue whole, for `ReviewQueue.open`. @throws RookeryError FILE_UNWRITABLE. */
 export function writeReviewQueue(file: string, entries: Iterable<QueueEntry>): void {
-  let text = "";
-  for (const { record, why } of entries) text += `${JSON.stringify({ ...record, [reviewKey]: why })}\n`;
-  writeFileAtomic(file, text);
+  writeJsonLines(file, entries, ({ record, why }) => ({ ...record, [reviewKey]: why }));
 }
 
 export const decisionsFileOf = (file: string): string => `${file}.decisions.jsonl`;

@@ -6,8 +6,9 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { RookeryError } from "../base/errors.ts";
 import { critiqueMessages, critiqueSchema } from "./critique.ts";
+import { reviewActions } from "./decision.ts";
 import { viewOf, withText } from "./fields.ts";
-import { decisionsFileOf, ReviewQueue, reviewActions, writeReviewQueue } from "./queue.ts";
+import { decisionsFileOf, ReviewQueue, writeReviewQueue } from "./queue.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-review-"));
 after(() => fs.rmSync(folder, { recursive: true }));

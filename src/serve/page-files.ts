@@ -11,7 +11,7 @@ export type PageFile = {
   etag: string;
 };
 
-/** By path: "chat.html", "training.html", and what they ask for as "assets/NAME". */
+/** By path: "chat.html", "training.html", "review.html", and what they ask for as "assets/NAME". */
 export type PageFiles = ReadonlyMap<string, PageFile>;
 
 const contentTypes: Record<string, string> = {
@@ -71,6 +71,7 @@ export async function bundlePages(source: string): Promise<Map<string, Uint8Arra
     entryPoints: {
       chat: path.join(source, "chat", "main.tsx"),
       training: path.join(source, "training", "main.tsx"),
+      review: path.join(source, "review", "main.tsx"),
       "theme-early": path.join(source, "shared", "theme-early.ts"),
       "pdf-worker": path.join(source, "chat", "pdf-worker.ts"),
     },
@@ -90,7 +91,7 @@ export async function bundlePages(source: string): Promise<Map<string, Uint8Arra
     logLevel: "silent",
   });
   const files = new Map(outputFiles.map(({ path: file, contents }) => [`assets/${path.basename(file)}`, contents]));
-  for (const page of ["chat", "training"]) {
+  for (const page of ["chat", "training", "review"]) {
     files.set(`${page}.html`, fs.readFileSync(path.join(source, page, "index.html")));
   }
   files.set("assets/icon.svg", fs.readFileSync(path.join(source, "shared", "icon.svg")));

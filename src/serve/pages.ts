@@ -1,4 +1,4 @@
-/** The pages at `/` and `/training` as an app of their own. They hold no secret, and need no key: whoever has none types it there. */
+/** The pages at `/`, `/training` and `/review` as an app of their own. They hold no secret, and need no key: whoever has none types it there. */
 import { type Context, Hono } from "hono";
 import { loadPageFiles, type PageFile } from "./page-files.ts";
 
@@ -32,14 +32,17 @@ export type PagesOptions = {
   hasChat?: boolean;
   /** The page that shows a run, whose figures `createTrainingRoutes` serves. */
   hasTraining?: boolean;
+  /** The page that decides on the records of a queue, which `createReviewApp` serves. */
+  hasReview?: boolean;
 };
 
-/** `GET /`, `GET /training` and `GET /assets/…`. Without a chat page, `/` leads to the training page. */
-export function createPages({ hasChat = true, hasTraining = false }: PagesOptions = {}): Hono {
+/** `GET /`, `GET /training`, `GET /review` and `GET /assets/…`. Without a chat page, `/` leads to the one that is there. */
+export function createPages({ hasChat = true, hasTraining = false, hasReview = false }: PagesOptions = {}): Hono {
   const app = new Hono();
   if (hasChat) app.get("/", (context) => sendPage(context, "chat.html", hasTraining));
-  else app.get("/", (context) => context.redirect("training"));
+  else app.get("/", (context) => context.redirect(hasReview ? "review" : "training"));
   if (hasTraining) app.get("/training", (context) => sendPage(context, "training.html", hasChat));
+  if (hasReview) app.get("/review", (context) => sendPage(context, "review.html", false));
   app.get("/assets/*", async (context) => {
     const name = context.req.path.slice(context.req.path.lastIndexOf("/assets/") + 1);
     return send(context, (await loadPageFiles()).get(name));
