@@ -28,7 +28,10 @@ const exportedNames: Record<string, string[]> = {
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
   ],
   "./train": ["train", "trainOptionsSchema"],
-  "./align": [...["dpo", "dpoOptionsSchema", "reward", "rewardOptionsSchema"], ...["sft", "sftOptionsSchema"]],
+  "./align": [
+    ...["clean", "cleanOptionsSchema", "dpo", "dpoOptionsSchema"],
+    ...["reward", "rewardOptionsSchema", "sft", "sftOptionsSchema"],
+  ],
   "./engine": [
     ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],

@@ -8,7 +8,6 @@ import { isPlainObject } from "../base/option-schema.ts";
 import { conversationReader, type PreferencePair, preferenceReader, type Reading } from "../data/chat.ts";
 import { doubtOf } from "../data/chat-doubts.ts";
 import { ChatFaults, type ChatRecord, readChatFiles } from "../data/chat-files.ts";
-import { chatRuleNames } from "../data/chat-rules.ts";
 import { EndpointClient } from "../endpoint/client.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
 import { EndpointFailure } from "../endpoint/failure.ts";
@@ -17,6 +16,7 @@ import { type Critique, critique, type Tier } from "../review/critique.ts";
 import type { ReviewReason } from "../review/decision.ts";
 import { type QueueEntry, writeReviewQueue } from "../review/queue.ts";
 import type { ChatMessage } from "../text/chat-template.ts";
+import { rules, turnField } from "./options.ts";
 
 export const cleanOptionsSchema = z.strictObject({
   data: z
@@ -39,16 +39,8 @@ export const cleanOptionsSchema = z.strictObject({
       "a queue for the records that a person should decide on, with `rookery review`; without it, what is only doubtful is kept",
     )
     .meta({ valueName: "FILE.jsonl" }),
-  rules: z
-    .array(z.enum(chatRuleNames))
-    .default([...chatRuleNames])
-    .describe("rules that a record must keep; --set rules=[] for none"),
-  turnField: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("the field or column that holds the turns; by default messages or conversations")
-    .meta({ valueName: "FIELD" }),
+  rules,
+  turnField,
   critique: z
     .string()
     .min(1)

@@ -5,8 +5,6 @@
  * import { sft } from "rookery/align";
  * const { modelFolder } = await sft({ model: "nano-1", data: ["chats.jsonl"] }, { onEvent: console.log });
  */
-export { type DocumentLimits, readDocument } from "../data/documents/read.ts";
-export type { SourceDocument } from "../data/documents/document.ts";
 export { dpo, reward, sft } from "./align.ts";
 export { type CleanOptions, type CleanResult, clean, cleanOptionsSchema } from "./clean.ts";
 export {

@@ -62,10 +62,17 @@ const common = {
 const data = (what: string) =>
   z.array(z.string().min(1)).default([]).describe(`files, folders or globs of ${what}`).meta({ valueName: "PATH" });
 
-const rules = z
+export const rules = z
   .array(z.enum(chatRuleNames))
   .default([...chatRuleNames])
   .describe("rules that a record must keep to be learnt from; --set rules=[] for none");
+
+export const turnField = z
+  .string()
+  .min(1)
+  .optional()
+  .describe("the field or column that holds the turns; by default messages or conversations")
+  .meta({ valueName: "FIELD" });
 
 const routing = z.enum(["recycle", "drop", "dropless"]);
 const epochs = (count: number) => z.int().min(1).max(1000).default(count).describe("times that all records are read");
@@ -81,12 +88,7 @@ export const sftOptionsSchema = z.strictObject({
   ...common,
   data: data("conversations: messages, ShareGPT or Alpaca records in .jsonl, .json, .csv or .parquet"),
   rules,
-  turnField: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("the field or column that holds the turns; by default messages or conversations")
-    .meta({ valueName: "FIELD" }),
+  turnField,
   epochs: epochs(3),
   learningRate: learningRate(2e-5),
   finalLearningRate: finalLearningRate(2e-6),

@@ -99,7 +99,7 @@ test("data inspect counts, and says what it skipped", async () => {
   assert.match(words.stderr, /warning: .*records\.jsonl:4: is not valid JSON; skipped/);
   const strict = await run(["data", "inspect", file, "--strict"]);
   assert.equal(strict.code, exitCodes.userMistake);
-  assert.match(strict.stderr, /records\.jsonl:4: is not valid JSON; mend the JSON at that line/);
+  assert.match(strict.stderr, /records\.jsonl:4: is not valid JSON; mend the record at that line/);
 });
 
 test("config schema is JSON Schema of the command's options", async () => {
