@@ -54,6 +54,7 @@ const exportedNames: Record<string, string[]> = {
     ...["resolveLaw", "simpleNoiseScale", "syntheticPoints", "tableColumns", "writeTable"],
   ],
   "./serve": ["createApp", "createPages", "createTrainingRoutes", "listen", "serveModel"],
+  "./synth": ["readRecords", "synthOptionsSchema", "synthesize"],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };

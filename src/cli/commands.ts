@@ -71,6 +71,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/scroll-judge.ts"),
   },
   {
+    name: "synth run",
+    summary: "make conversations in four steps: instructions from seeds, their evolution, answers, filters",
+    load: () => import("./commands/synth-run.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

@@ -7,7 +7,7 @@ export type Form = {
   /** Completes "Write an instruction that …". */
   asks: string;
   /** Whether the passage goes along with the instruction, so that it can be answered from it. */
-  hasPassage?: true;
+  hasPassage?: boolean;
   /** Domains that it suits; without, all. */
   domains?: readonly string[];
 };

@@ -1,0 +1,45 @@
+import { readConfigFile } from "../../base/config.ts";
+import { synthOptionsSchema } from "../../synth/options.ts";
+import { type SynthResult, synthesize } from "../../synth/synthesize.ts";
+import { defineCommand } from "../command.ts";
+import { formatDuration, shortNumber } from "../text.ts";
+
+export const command = defineCommand({
+  schema: synthOptionsSchema,
+  positionals: ["config"],
+  examples: [
+    { line: "rookery synth run synth.yaml --name docs", purpose: "seeds, endpoints and roles from a file" },
+    { line: "rookery synth run --resume --name docs --budget-money 20", purpose: "go on, with a higher budget" },
+    {
+      line: "rookery synth run --name tasks --set tasks.records=10000",
+      purpose: "tasks with known answers, without any endpoint",
+    },
+  ],
+  preset({ config }) {
+    return typeof config === "string" ? { name: config, values: readConfigFile(config, "synth run") } : undefined;
+  },
+  run: (options, context, { environment }) => synthesize(options, { ...context, environment }),
+  describe,
+});
+
+const mostReasons = 12;
+
+function describe(result: SynthResult): string[] {
+  const { records, kept, review, rejected, reasons, spent, seconds, failedSteps, reviewFile } = result;
+  const tokens = spent.promptTokens + spent.answerTokens;
+  const money = spent.money > 0 ? `, ${Number(spent.money.toFixed(4))} in money` : "";
+  const most = Object.entries(reasons)
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, mostReasons);
+  return [
+    `${kept} of ${records} records are kept, ${rejected} rejected, ${review} wait for a person`,
+    ...most.map(([reason, count]) => `  ${count} ${reason}`),
+    `${shortNumber(tokens)} tokens${money}; ${formatDuration(seconds)}`,
+    ...(failedSteps > 0 ? [`${failedSteps} steps failed for want of an answer; --resume tries them again`] : []),
+    `data: ${result.dataFile}, ${result.parquetFile}`,
+    `every record, with its origin and its fate: ${result.recordsFile}`,
+    ...(reviewFile === null
+      ? []
+      : [`rookery review ${reviewFile}, then once more with --resume, takes in what is decided`]),
+  ];
+}

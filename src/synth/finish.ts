@@ -1,0 +1,164 @@
+/** The end of a run: filters over the whole set, what people have decided, and the files of it all. */
+import fs from "node:fs";
+import { reviewKey } from "../review/fields.ts";
+import { type Decision, decisionsFileOf, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
+import { chatRecord, writeParquet } from "./chat-output.ts";
+import type { FilterContext, SetFilter } from "./filter.ts";
+import { LineFile } from "./line-file.ts";
+import type { EvolvePayload, StepKind } from "./pipeline.ts";
+import { noCost, type SynthRecord } from "./record.ts";
+import type { SynthPaths } from "./run-files.ts";
+import type { RunStore } from "./run-store.ts";
+import { type Judgement, judgementOf } from "./steps/judge.ts";
+
+export type SetCounts = {
+  records: number;
+  kept: number;
+  review: number;
+  rejected: number;
+  /** By step and reason: "filter: inconsistent". */
+  reasons: Record<string, number>;
+};
+
+type Decided = { action: "accept" | "reject" | "edit"; record: Decision["record"] };
+
+/**
+ * Writes the records, the data and the review queue of what is finished. Doing it again with the same state writes the same files.
+ * @throws RookeryError RUN_LOCKED while somebody reviews the queue; FILE_UNWRITABLE; as the filter does.
+ */
+export async function writeOutputs(
+  store: RunStore,
+  paths: SynthPaths,
+  filter: SetFilter,
+  context: FilterContext,
+): Promise<SetCounts> {
+  const decisions = readDecisions(paths.review);
+  using records = new LineFile(paths.records);
+  using data = new LineFile(paths.data);
+  const queue: QueueEntry[] = [];
+  const counts: SetCounts = { records: 0, kept: 0, review: 0, rejected: 0, reasons: {} };
+  const put = (found: SynthRecord): void => {
+    if (found.review) queue.push({ record: chatRecord(found, found.review.answer), why: whyOf(found.review) });
+    const record = withDecision(found, decisions.get(found.id));
+    records.add(record);
+    counts.records += 1;
+    if (record.kept !== undefined) {
+      counts.kept += 1;
+      data.add(chatRecord(record, record.kept));
+    } else if (record.rejected) {
+      counts.rejected += 1;
+      const reason = `${record.rejected.step}: ${record.rejected.reason}`;
+      counts.reasons[reason] = (counts.reasons[reason] ?? 0) + 1;
+    } else counts.review += 1;
+  };
+  for (const kind of ["generate", "evolve", "answer"] as const) {
+    for (const record of rejectedBy(store, kind)) put(record);
+  }
+  for await (const record of filtered(store, filter, context)) put(record);
+  records.commit();
+  data.commit();
+  await writeParquet(paths.data, paths.parquet);
+  // a queue that was there stays, with the decisions on it
+  if (queue.length > 0 || fs.existsSync(paths.review)) writeReviewQueue(paths.review, queue);
+  return counts;
+}
+
+const whyOf = ({ reason, detail }: { reason: string; detail: string }) => ({ reason, detail });
+
+/** What a step sorted out, and what it could not do: its requests failed each time. */
+function* rejectedBy({ jobs }: RunStore, kind: StepKind): Generator<SynthRecord> {
+  for (const { key, state, payload, result, reason } of jobs.listByKey(kind)) {
+    if (state === "done") yield* result as SynthRecord[];
+    if (state !== "failed") continue;
+    const rejected = { step: kind, reason: "endpoint-failed", detail: reason ?? "" };
+    if (kind === "generate") yield { ...unmade(key, payload as { domain: string; language: string }), rejected };
+    else {
+      const record = kind === "evolve" ? (payload as EvolvePayload).record : (payload as SynthRecord);
+      yield { ...record, step: kind, rejected };
+    }
+  }
+}
+
+/** Stands for the instructions of a request that was never answered. */
+function unmade(key: string, { domain, language }: { domain: string; language: string }): SynthRecord {
+  return {
+    ...{ id: key, parentId: null, seed: "", step: "generate", domain, language, instruction: "", answerKind: "text" },
+    ...{ variant: "", difficulty: "medium", answers: [], model: "", promptVersion: "", requestHash: "", cost: noCost },
+  };
+}
+
+/** The records that came to the filters, in the order of the set, with the verdict of all filters. */
+async function* filtered(store: RunStore, filter: SetFilter, context: FilterContext): AsyncGenerator<SynthRecord> {
+  // in the order of the set: those that wait for their verdict, and those behind them that need none
+  const waiting: SynthRecord[] = [];
+  const isOpen = ({ kept }: SynthRecord) => kept !== undefined;
+  const kept = async function* (): AsyncGenerator<SynthRecord> {
+    for (const record of judged(store)) {
+      waiting.push(record);
+      if (record.kept !== undefined) yield { ...record, answers: [record.answers[record.kept]!], kept: 0 };
+    }
+  };
+  for await (const verdict of filter(kept(), context)) {
+    while (waiting.length > 0 && !isOpen(waiting[0]!)) yield waiting.shift()!;
+    const record = waiting.shift();
+    if (record?.id !== verdict.id) throw new Error(`a filter answers for ${verdict.id}, not for ${record?.id}`);
+    const answer = record.kept!;
+    if (verdict.decision === "keep") yield record;
+    else yield withJudgement(record, judgementOf(verdict.decision === "review" ? { ...verdict, answer } : verdict));
+  }
+  const left = waiting.find(isOpen);
+  if (left) throw new Error(`a filter has no verdict for ${left.id}`);
+  yield* waiting;
+}
+
+function* judged({ jobs }: RunStore): Generator<SynthRecord> {
+  for (const { state, payload, result, reason } of jobs.listByKey("filter")) {
+    const record = payload as SynthRecord;
+    if (state === "done") yield withJudgement(record, result as Judgement);
+    if (state === "failed") {
+      yield withJudgement(record, { rejected: { step: "filter", reason: "endpoint-failed", detail: reason ?? "" } });
+    }
+  }
+}
+
+function withJudgement(record: SynthRecord, judgement: Judgement): SynthRecord {
+  const { kept: _, ...rest } = record;
+  return { ...rest, step: "filter", ...judgement };
+}
+
+/** Decisions on the queue that an earlier session wrote, by the ids of records. */
+function readDecisions(file: string): Map<string, Decided> {
+  const decided = new Map<string, Decided>();
+  if (!fs.existsSync(file) || !fs.existsSync(decisionsFileOf(file)) || fs.statSync(file).size === 0) return decided;
+  using queue = ReviewQueue.open(file);
+  for (const { key, record } of queue.items) {
+    const decision = queue.decisionOn(key);
+    if (decision && decision.action !== "undo")
+      decided.set(String(record.id), { action: decision.action, record: decision.record });
+  }
+  return decided;
+}
+
+/** A record that a person was asked about, as that person left it. */
+function withDecision(record: SynthRecord, decided: Decided | undefined): SynthRecord {
+  if (!record.review || !decided) return record;
+  const { review, ...rest } = record;
+  if (decided.action === "reject") {
+    return { ...rest, rejected: { step: "filter", reason: "reviewer", detail: `${review.reason}: ${review.detail}` } };
+  }
+  const [instruction, answer] = decided.action === "edit" ? textsOf(decided.record) : [];
+  const answers = record.answers.map((one, index) =>
+    index === review.answer && answer !== undefined ? { ...one, text: answer } : one,
+  );
+  return { ...rest, instruction: instruction ?? record.instruction, answers, kept: review.answer };
+}
+
+/** Instruction and answer of an edited conversation. */
+function textsOf(record: Decision["record"]): (string | undefined)[] {
+  const { [reviewKey]: _, messages } = record ?? {};
+  const turns = Array.isArray(messages) ? (messages as { role?: unknown; content?: unknown }[]) : [];
+  return ["user", "assistant"].map((role) => {
+    const content = turns.findLast((turn) => turn.role === role)?.content;
+    return typeof content === "string" ? content : undefined;
+  });
+}

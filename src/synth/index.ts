@@ -1,0 +1,13 @@
+/**
+ * Synthetic conversations in four steps: instructions from seeds, their evolution, answers, filters.
+ *
+ * @example
+ * import { synthesize, synthOptionsSchema } from "rookery/synth";
+ * const options = synthOptionsSchema.parse({ tasks: { records: 1000 }, name: "tasks" });
+ * const { dataFile, kept } = await synthesize(options, { onEvent: console.log });
+ */
+export { type SynthOptions, type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
+export type { SynthAnswer, SynthRecord } from "./record.ts";
+export type { SynthContext } from "./roles.ts";
+export { readRecords } from "./run-files.ts";
+export { type SynthResult, synthesize } from "./synthesize.ts";

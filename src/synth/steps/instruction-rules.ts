@@ -1,0 +1,57 @@
+/** What can be seen of an instruction without asking anybody. */
+import type { Rejection, SynthStep } from "../record.ts";
+
+const shortest = 4;
+const longest = 8000;
+
+const refusal =
+  /^\W*(?:i(?:'|’)?m sorry|i am sorry|sorry,|i cannot|i can(?:'|’)t|as an ai\b|抱歉|对不起|很抱歉|作为(?:一个|一名)?(?:ai|人工智能))/iu;
+const source =
+  /\b(?:the|this|given|provided|above|following|preceding) (?:passage|article|excerpt|paragraph)\b|\b(?:according to|in|from|of) the (?:given |provided |above )?(?:text|document|author)\b|(?:这篇|该|上述|以上|下面的|给定的|原)(?:文章|短文|段落|文本|文段|文)|文中|本文|上文|根据(?:文章|段落|短文|原文)/iu;
+const prompt =
+  /<\/?(?:passage|instruction|old|new)\b|\b(?:rewritten|evolved|new|old) (?:instruction|prompt)\b|\bgiven (?:instruction|prompt)\b|改写后的(?:指令|问题)|给定的指令/iu;
+
+const spoken: Readonly<Record<string, RegExp>> = {
+  zh: /\p{Script=Han}/u,
+  ja: /[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]/u,
+  ko: /\p{Script=Hangul}/u,
+  ru: /\p{Script=Cyrillic}/u,
+  uk: /\p{Script=Cyrillic}/u,
+  ar: /\p{Script=Arabic}/u,
+  he: /\p{Script=Hebrew}/u,
+  el: /\p{Script=Greek}/u,
+  hi: /\p{Script=Devanagari}/u,
+  th: /\p{Script=Thai}/u,
+};
+const latin = /\p{Script=Latin}/u;
+
+/** Whether most of the letters could be of the language; terms and code of other scripts are common in all of them. */
+export function couldBeOf(language: string, text: string): boolean {
+  const letters = [...text.matchAll(/\p{Letter}/gu)].map(([letter]) => letter);
+  if (letters.length === 0) return true;
+  const own = letters.filter((letter) => (spoken[language] ?? latin).test(letter)).length / letters.length;
+  return own >= (language in spoken ? 0.2 : 0.5);
+}
+
+export type InstructionFacts = { language: string; hasPassage: boolean };
+
+/** Why an instruction cannot stay, or undefined. */
+export function instructionFault(
+  instruction: string,
+  { language, hasPassage }: InstructionFacts,
+  step: SynthStep,
+): Rejection | undefined {
+  const text = instruction.trim();
+  const fault = (reason: string, detail: string): Rejection => ({ step, reason, detail });
+  if (text.length < shortest) return fault("empty", `${text.length} characters`);
+  if (text.length > longest) return fault("too-long", `${text.length} characters`);
+  if (!text.isWellFormed()) return fault("malformed", "half of a surrogate pair");
+  const [refused] = refusal.exec(text) ?? [];
+  if (refused !== undefined) return fault("refusal", refused);
+  const [aboutPrompt] = prompt.exec(text) ?? [];
+  if (aboutPrompt !== undefined) return fault("refers-to-prompt", aboutPrompt);
+  const [aboutSource] = hasPassage ? [] : (source.exec(text) ?? []);
+  if (aboutSource !== undefined) return fault("refers-to-source", aboutSource);
+  if (!couldBeOf(language, text)) return fault("wrong-language", `not ${language}`);
+  return undefined;
+}
