@@ -44,9 +44,22 @@ function writeText(): string {
 
 const text = writeText();
 
+/** Two stages of 8 steps behind the pre-training: their borders are moments like all others. */
+function writeStages(): string {
+  const file = path.join(folder, "stages.json");
+  const stages = [
+    { name: "2x", sequenceLength: 64, ropeTheta: 50_000, steps: 8, longTokens: 100 },
+    { name: "4x", sequenceLength: 128, ropeAlpha: 50, steps: 8, longTokens: 100, recomputation: "block" },
+  ];
+  fs.writeFileSync(file, JSON.stringify({ stages }));
+  return file;
+}
+
+const stages = writeStages();
+
 function startProcess(runsFolder: string, resume: boolean): ChildProcess {
   const sizes = Object.entries(tiny).flatMap(([key, value]) => ["--set", `model.${key}=${value}`]);
-  const length = ["--steps", "40", "--checkpoint-every", "3", "--evaluate-every", "10"];
+  const length = ["--steps", "24", "--checkpoint-every", "3", "--evaluate-every", "10", "--config", stages];
   const batch = ["--sequence-length", "32", "--batch-tokens", "128", "--micro-batch-tokens", "64"];
   const fresh = [...sizes, ...length, ...batch, "--data", text];
   const options = ["train", "--name", "run", "--runs-folder", runsFolder, ...(resume ? ["--resume"] : fresh)];
