@@ -7,8 +7,11 @@ import { splitOfQuestion, type TaskSplit } from "./generate.ts";
 import { Draws } from "./random.ts";
 import { plainWords } from "./vocabulary.ts";
 
-/** "copy" is a list and the same list again: nothing teaches as densely to look back, and the others build on that. */
-export const retrievalKinds = ["copy", "passkey", "key-value", "lines"] as const;
+/**
+ * words: words in no order, three times; copy: a list of keys and numbers, twice. Nothing teaches as densely to look back, and the
+ * others build on that: one number, values of keys in a text, and in nothing but lines of them.
+ */
+export const retrievalKinds = ["words", "copy", "passkey", "key-value", "lines"] as const;
 export type RetrievalKind = (typeof retrievalKinds)[number];
 
 /** A text that ends where the answer has to come. */
@@ -29,7 +32,7 @@ type Fact = { key: string; value: string };
 type Template = { fact: (fact: Fact) => string; question: (fact: Fact) => string };
 
 /** A question ends with the beginning of its answer, which a base model goes on with. */
-const templates: Record<RetrievalKind, readonly Template[]> = {
+const templates: Record<Exclude<RetrievalKind, "words">, readonly Template[]> = {
   copy: [{ fact: ({ key, value }) => `${key} ${value}`, question: ({ key }) => key }],
   passkey: [
     {
@@ -91,9 +94,25 @@ function factOf(draws: Draws, split: TaskSplit): Fact {
   return { key: keyOf(draws, split), value: String(draws.between(10 ** (digits - 1), 10 ** digits - 1)) };
 }
 
+/** Different words of the sentences, in no order. */
+function wordList(draws: Draws, { sentences, characters }: RetrievalSettings): string {
+  const words = new Set<string>();
+  for (let length = 0; length < characters; ) {
+    const word = draws.pick(draws.pick(sentences).match(/\p{L}+/gu) ?? ["a"]);
+    if (!words.has(word)) length += word.length + 1;
+    // a text of few words ends too
+    else length++;
+    words.add(word);
+  }
+  return [...words].join(" ");
+}
+
 type Laid = { text: string; facts: Fact[]; template: Template };
 
-function layOut(draws: Draws, { kind, split, characters, facts: count, sentences }: RetrievalSettings): Laid {
+function layOut(
+  draws: Draws,
+  { kind, split, characters, facts: count, sentences }: RetrievalSettings & { kind: Exclude<RetrievalKind, "words"> },
+): Laid {
   const template = draws.pick(templates[kind]);
   const separator = kind === "lines" ? "\n" : kind === "copy" ? ", " : " ";
   const facts = new Map<string, Fact>();
@@ -128,8 +147,10 @@ export function retrievalDocument(
   { seed, index }: { seed: number; index: number },
 ): string {
   const draws = new Draws(seed, "retrieval", settings.kind, settings.split, index);
-  const { text, facts, template } = layOut(draws, settings);
-  if (settings.kind === "copy") return `${text}\n${text}\n`;
+  const { kind } = settings;
+  if (kind === "words") return `${Array(3).fill(wordList(draws, settings)).join("\n")}\n`;
+  const { text, facts, template } = layOut(draws, { ...settings, kind });
+  if (kind === "copy") return `${text}\n${text}\n`;
   const asked = draws.shuffle(facts).slice(0, settings.questions);
   const answered = asked.map((fact) => `${template.question(fact)} ${fact.value}.`);
   return `${text}\n${answered.join("\n")}\n`;
@@ -137,7 +158,7 @@ export function retrievalDocument(
 
 /** A test: one question about a text with keys of the split, which ends where the answer has to come. */
 export function retrievalTask(
-  settings: RetrievalSettings,
+  settings: RetrievalSettings & { kind: Exclude<RetrievalKind, "words"> },
   { seed, index }: { seed: number; index: number },
 ): RetrievalTask {
   const draws = new Draws(seed, "retrieval", settings.kind, settings.split, index);

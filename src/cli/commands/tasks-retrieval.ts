@@ -23,7 +23,7 @@ const schema = z
       .min(1)
       .default([...retrievalKinds])
       .describe(
-        "what is to be found: a list again (copy), one number, values of keys in a text, or in nothing but lines",
+        "what is to be found: words or a list of keys again, one number, values of keys in a text, or in nothing but lines",
       ),
     minCharacters: characters.default(50).describe("shortest text before its questions"),
     maxCharacters: characters.default(250).describe("longest text before its questions"),
