@@ -14,7 +14,7 @@ if (built.status !== 0) process.exit(1);
 
 // Sources that are not TypeScript keep their place: `dist/kernels/gemm.c` lies beside `dist/kernels/load.js`,
 // so that code finds them relative to itself in a clone and in a package alike.
-for (const file of globSync("**/*.{c,h,json,jinja}", { cwd: join(root, "src") })) {
+for (const file of globSync("**/*.{c,h,json,jinja,yaml}", { cwd: join(root, "src") })) {
   cpSync(join(root, "src", file), join(dist, file));
 }
 

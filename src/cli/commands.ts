@@ -101,6 +101,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/report.ts"),
   },
   {
+    name: "eval run",
+    summary: "put benchmarks, own tasks and texts to a model or a server, and keep every answer",
+    load: () => import("./commands/eval-run.ts"),
+  },
+  {
+    name: "eval compare",
+    summary: "two results on the same questions: differences with intervals, what flipped, a gate for CI",
+    load: () => import("./commands/eval-compare.ts"),
+  },
+  {
     name: "sample",
     summary: "let a model write on from a prompt",
     load: () => import("./commands/sample.ts"),

@@ -2,11 +2,10 @@
  * A model behind a server that speaks OpenAI's API. Likelihoods are asked for as lm-eval asks: the whole text as a prompt of
  * token ids that is echoed with log-probabilities, and one token more, which is thrown away.
  */
-import { setTimeout } from "node:timers/promises";
 import { RookeryError } from "../base/errors.ts";
+import { type ClientOptions, EndpointClient } from "../endpoint/client.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
-import { EndpointFailure } from "../endpoint/failure.ts";
-import type { CompletionAnswer, CompletionLogprobs } from "../endpoint/wire.ts";
+import type { CompletionLogprobs } from "../endpoint/wire.ts";
 import { joinIds } from "../text/ids.ts";
 import type { GeneratedText, GenerationRequest, TokenScore } from "./model.ts";
 import { type ClientTokenizer, directoryTokenizer, serverTokenizer } from "./server-tokenizer.ts";
@@ -20,11 +19,11 @@ export type EndpointModelOptions = EndpointOptions & {
   /** By default what the server says, or 2,048. */
   maxLength?: number | undefined;
   concurrency: number;
+  /** How patiently the server is asked. */
+  client?: Pick<ClientOptions, "retries" | "timeoutMs" | "clock">;
 };
 
 const defaultMaxLength = 2048;
-const mostAttempts = 4;
-const firstPauseMs = 500;
 const probeText = "The penguins (企鹅) of the rookery counted 1,048 eggs.\n\tNaïve, isn't it?";
 
 export class EndpointModel extends TokenizedModel {
@@ -32,7 +31,7 @@ export class EndpointModel extends TokenizedModel {
   readonly maxLength: number;
   readonly concurrency: number;
   protected readonly prefixToken: number;
-  readonly #endpoint: Endpoint;
+  readonly #client: EndpointClient;
   readonly #model: string;
   readonly #tokenizer: ClientTokenizer | undefined;
 
@@ -40,14 +39,14 @@ export class EndpointModel extends TokenizedModel {
     endpoint: Endpoint,
     model: string,
     tokenizer: ClientTokenizer | undefined,
-    { maxLength, concurrency }: Pick<EndpointModelOptions, "maxLength" | "concurrency">,
+    { maxLength, concurrency, client }: Pick<EndpointModelOptions, "maxLength" | "concurrency" | "client">,
   ) {
     super();
     this.name = `${endpoint.url} ${model}`;
     this.maxLength = maxLength ?? tokenizer?.maxLength ?? defaultMaxLength;
     this.concurrency = concurrency;
     this.prefixToken = tokenizer?.prefixToken ?? 0;
-    this.#endpoint = endpoint;
+    this.#client = new EndpointClient(endpoint, { ...client, concurrency });
     this.#model = model;
     this.#tokenizer = tokenizer;
   }
@@ -75,14 +74,18 @@ export class EndpointModel extends TokenizedModel {
     if (typeof prompt !== "string") {
       // OpenAI takes four at most; the rest is cut off here
       const chat = { ...settings, messages: prompt, stop: request.stop.slice(0, 4) };
-      const answer = await patiently(() => this.#endpoint.chat(chat, signal), signal);
+      const { answer } = await this.#client.chat(chat, signal);
       return { ...resultOf(answer.text, answer.finishReason, answer), text: cutAtStop(answer.text, request.stop) };
     }
     const { sent, cutTokens } = await this.#promptOf(prompt, maxTokens, request.asDocument);
-    const answer = await patiently(() => this.#endpoint.complete({ ...settings, prompt: sent }, signal), signal);
+    const { answer } = await this.#client.complete({ ...settings, prompt: sent }, signal);
     const [choice] = answer.choices;
     const text = cutAtStop(choice!.text, request.stop);
     return { ...resultOf(text, choice!.finishReason, answer), cutTokens };
+  }
+
+  get cache(): undefined {
+    return undefined;
   }
 
   async prefixStats(): Promise<null> {
@@ -103,19 +106,19 @@ export class EndpointModel extends TokenizedModel {
     if (this.#tokenizer) return this.#tokenizer;
     throw new RookeryError(
       "INVALID_OPTION",
-      `${this.#endpoint.url} does not offer the tokenizer that this task needs`,
+      `${this.#client.endpoint.url} does not offer the tokenizer that this task needs`,
       "give the model's own with --tokenizer DIRECTORY",
     );
   }
 
   async #echoed(prompt: string | readonly number[], signal: AbortSignal | undefined): Promise<CompletionLogprobs> {
     const request = { model: this.#model, prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true };
-    const answer: CompletionAnswer = await patiently(() => this.#endpoint.complete(request, signal), signal);
+    const { answer } = await this.#client.complete(request, signal);
     const found = answer.choices[0]?.logprobs;
     if (found) return found;
     throw new RookeryError(
       "ENDPOINT_FAILED",
-      `${this.#endpoint.url} gives no log-probabilities of a prompt`,
+      `${this.#client.endpoint.url} gives no log-probabilities of a prompt`,
       "likelihood tasks need a server with echo and logprobs, as vLLM and `rookery serve` are",
     );
   }
@@ -162,20 +165,6 @@ export async function openEndpointModel(
 function unreachable(error: unknown): undefined {
   if (error instanceof RookeryError) throw error;
   return undefined;
-}
-
-/** Sends again what failed in passing. */
-async function patiently<Answer>(ask: () => Promise<Answer>, signal: AbortSignal | undefined): Promise<Answer> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await ask();
-    } catch (error) {
-      const isPassing = error instanceof EndpointFailure && (error.kind === "busy" || error.kind === "passing");
-      if (!isPassing || attempt === mostAttempts) throw error;
-      const pauseMs = error.retryAfterMs ?? firstPauseMs * 2 ** (attempt - 1);
-      await setTimeout(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
-    }
-  }
 }
 
 function scoreAt({ tokenLogprobs, topLogprobs }: CompletionLogprobs, at: number, name: string): TokenScore {

@@ -14,6 +14,7 @@ export class LocalModel extends TokenizedModel {
   readonly name: string;
   readonly maxLength: number;
   readonly concurrency: number;
+  readonly cache: { type: string; bytesPerToken: number };
   protected readonly prefixToken: number;
   readonly #engine: StartedEngine;
   readonly #stops: readonly number[];
@@ -26,6 +27,7 @@ export class LocalModel extends TokenizedModel {
     this.name = name;
     this.maxLength = info.maxModelLength;
     this.concurrency = concurrency;
+    this.cache = { type: info.keyValueCacheType, bytesPerToken: info.keyValueBytesPerToken };
     this.prefixToken = bosTokenId ?? eosTokenIds[0] ?? tokenizer.controlId("startOfText");
     this.#engine = engine;
     this.#stops = stopTokenIds(tokenizer, eosTokenIds);
@@ -101,13 +103,15 @@ export class LocalModel extends TokenizedModel {
   }
 }
 
+/** A question may be several requests; those that wait cost nothing but their tokens. */
+const queueLimit = 65_536;
+
 /** Starts a model directory for evaluation. Throws as `startEngine`. */
 export async function openLocalModel(
   folder: string,
   options: EngineOptionsInput,
   context: CommandContext,
 ): Promise<LocalModel> {
-  const { maxBatch, queueLimit } = engineOptionsSchema.parse(options);
-  const engine = await startEngine(folder, options, context);
-  return new LocalModel(path.basename(path.resolve(folder)), engine, Math.min(2 * maxBatch, maxBatch + queueLimit));
+  const engine = await startEngine(folder, { ...options, queueLimit }, context);
+  return new LocalModel(path.basename(path.resolve(folder)), engine, engineOptionsSchema.parse(options).maxBatch);
 }

@@ -4,6 +4,7 @@
  */
 import { RookeryError } from "../base/errors.ts";
 import { quoteForMessage } from "../base/files.ts";
+import { parseCsvLines } from "../data/csv.ts";
 
 type ColumnType = "number" | "text";
 type Column = { type: ColumnType; isRequired: boolean; meaning: string };
@@ -119,8 +120,7 @@ const mostCsvRows = 1_000_000;
 
 /** The rows of a CSV text with a heading line, cells optionally in double quotes. @throws RookeryError BAD_DATA. */
 export function parseCsv(content: string, source: string): LooseRow[] {
-  const lines = csvLines(content.replace(/^\uFEFF/, ""), source).filter((cells) => cells.some((cell) => cell !== ""));
-  const [heading, ...rest] = lines;
+  const [heading, ...rest] = parseCsvLines(content, source, mostCsvRows);
   if (!heading) throw damaged(`${source} is empty`, `a table needs the columns ${columnsNeeded()}`);
   const names = heading.map((name) => name.trim());
   return rest.map((cells, index) => {
@@ -132,24 +132,4 @@ export function parseCsv(content: string, source: string): LooseRow[] {
     }
     return Object.fromEntries(names.map((name, column) => [name, (cells[column] ?? "").trim()]));
   });
-}
-
-function csvLines(content: string, source: string): string[][] {
-  const lines: string[][] = [];
-  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
-  let line: string[] = [];
-  while (cell.lastIndex < content.length || line.length > 0) {
-    const start = cell.lastIndex;
-    const found = cell.exec(content);
-    if (!found || lines.length > mostCsvRows) {
-      throw damaged(`${source} is no CSV at character ${start}`, "quote cells that hold commas, quotes or line breaks");
-    }
-    line.push(found[1]?.replaceAll('""', '"') ?? found[2] ?? "");
-    if (found[3] !== ",") {
-      lines.push(line);
-      line = [];
-    }
-    if (found[3] === "") break;
-  }
-  return lines;
 }
