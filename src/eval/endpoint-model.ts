@@ -84,10 +84,6 @@ export class EndpointModel extends TokenizedModel {
     return { ...resultOf(text, choice!.finishReason, answer), cutTokens };
   }
 
-  get cache(): undefined {
-    return undefined;
-  }
-
   async prefixStats(): Promise<null> {
     return null;
   }

@@ -51,7 +51,7 @@ export interface EvalModel {
   /** So many requests are worth having under way at once. */
   readonly concurrency: number;
   /** How an engine in this process keeps keys and values. */
-  readonly cache: { type: string; bytesPerToken: number } | undefined;
+  readonly cache?: { type: string; bytesPerToken: number } | undefined;
   /** Token ids of texts in which nothing is a control token. @throws RookeryError where the server shows no tokenizer. */
   encode(texts: readonly string[]): Promise<Int32Array[]>;
   /** @throws RookeryError what the engine or the server throws; the signal's reason. So do the others. */

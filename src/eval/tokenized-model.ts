@@ -6,7 +6,6 @@ export abstract class TokenizedModel implements EvalModel {
   abstract readonly name: string;
   abstract readonly maxLength: number;
   abstract readonly concurrency: number;
-  abstract readonly cache: EvalModel["cache"];
   /** Stands before what has no context: nothing predicts a text's first token. */
   protected abstract readonly prefixToken: number;
 

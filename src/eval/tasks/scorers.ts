@@ -1,5 +1,5 @@
 /** Ways to score an answer that is compared with right ones. */
-import { passesTests } from "../../sandbox/tests.ts";
+import { passesTests } from "../../sandbox/passes-tests.ts";
 import { isRight } from "../../tasks/score.ts";
 import { type Row, textOf } from "../data/rows.ts";
 import type { Scorer } from "./definition.ts";
