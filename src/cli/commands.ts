@@ -76,6 +76,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/synth-run.ts"),
   },
   {
+    name: "scroll build",
+    summary: "make a long-document benchmark from one's own documents, and check its questions",
+    load: () => import("./commands/scroll-build.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),

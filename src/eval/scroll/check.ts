@@ -34,6 +34,10 @@ export function checkAnswer(check: Check, answer: string): 0 | 1 {
     const said = plain(answer);
     return check.accepted.some((one) => said.includes(plain(one))) ? 1 : 0;
   }
+  if (check.type === "choice") {
+    const [letter] = answer.normalize("NFKC").match(/(?<![A-Za-z])[A-Z](?![A-Za-z'’])/) ?? [];
+    return letter === check.letter ? 1 : 0;
+  }
   const numbers = numbersIn(answer);
   const ends = numbers.length > 0 ? [numbers[0]!, numbers.at(-1)!] : [];
   return ends.some((one) => isSame(one, check.value)) ? 1 : 0;

@@ -14,6 +14,8 @@ export const checkSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("number"), value: z.number() }),
   /** Any of these texts has to stand in the answer. */
   z.object({ type: z.literal("text"), accepted: z.array(z.string().min(1)).min(1) }),
+  /** The first letter of the answer that stands alone. */
+  z.object({ type: z.literal("choice"), letter: z.string().regex(/^[A-Z]$/) }),
 ]);
 export type Check = z.output<typeof checkSchema>;
 
@@ -31,7 +33,7 @@ export type ScrollRecord = {
   /** `split`, such as 数值信息抽取. */
   subtask: string;
   tokenCount: number | null;
-  /** Characters of `input` between which the document stands, where that is told. */
+  /** Characters of `input`, or of its first message, between which the document stands, where that is told. */
   document: { start: number; end: number } | null;
   language: string;
   check: Check | null;

@@ -34,7 +34,7 @@ export async function fitInput(
     0,
   );
   const { content } = messages[longest]!;
-  const isSpan = policy === "document" && document !== null && typeof input === "string";
+  const isSpan = policy === "document" && document !== null && document.end <= content.length;
   const span = isSpan ? document : { start: 0, end: content.length };
   const cut = (kept: number) => cutText(content, span, kept, policy);
   const withContent = (text: string) => messages.with(longest, { ...messages[longest]!, content: text });
