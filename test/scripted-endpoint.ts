@@ -97,15 +97,22 @@ export function scriptedFetch(onRequest: (body: ScriptedBody) => Response | unde
 }
 
 /** The same over HTTP, for processes of their own. `onAnswer` hears of each body once its answer has been handed over. */
-export async function serveScripted(onAnswer: (body: string) => void): Promise<{ url: string; server: Server }> {
+export async function serveScripted(
+  onRequest: (body: string) => void,
+  onAnswer: (body: string) => void,
+): Promise<{ url: string; server: Server }> {
   const server = createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on("data", (part: Buffer) => parts.push(part));
     request.on("end", () => {
       response.setHeader("content-type", "application/json");
-      if (request.url!.endsWith("/models")) return response.end(JSON.stringify({ data: [{ id: "scripted" }] }));
+      if (request.url!.endsWith("/models")) {
+        response.end(JSON.stringify({ data: [{ id: "scripted" }] }));
+        return;
+      }
       const text = Buffer.concat(parts).toString();
-      return response.end(JSON.stringify(completionOf(scriptedAnswer(JSON.parse(text)))), () => onAnswer(text));
+      onRequest(text);
+      response.end(JSON.stringify(completionOf(scriptedAnswer(JSON.parse(text)))), () => onAnswer(text));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

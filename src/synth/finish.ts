@@ -1,7 +1,8 @@
 /** The end of a run: filters over the whole set, what people have decided, and the files of it all. */
 import fs from "node:fs";
+import type { Decision } from "../review/decision.ts";
 import { reviewKey } from "../review/fields.ts";
-import { type Decision, decisionsFileOf, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
+import { decisionsFileOf, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
 import { chatRecord, writeParquet } from "./chat-output.ts";
 import type { FilterContext, SetFilter } from "./filter.ts";
 import { LineFile } from "./line-file.ts";

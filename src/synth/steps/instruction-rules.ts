@@ -3,6 +3,8 @@ import type { Rejection, SynthStep } from "../record.ts";
 
 const shortest = 4;
 const longest = 8000;
+/** Rows of numbers and signs ask for nothing; sums in words have more letters than this. */
+const leastLetters = 0.25;
 
 const refusal =
   /^\W*(?:i(?:'|’)?m sorry|i am sorry|sorry,|i cannot|i can(?:'|’)t|as an ai\b|抱歉|对不起|很抱歉|作为(?:一个|一名)?(?:ai|人工智能))/iu;
@@ -33,6 +35,11 @@ export function couldBeOf(language: string, text: string): boolean {
   return own >= (language in spoken ? 0.2 : 0.5);
 }
 
+function share(text: string, pattern: RegExp): number {
+  const count = (one: RegExp) => text.match(one)?.length ?? 0;
+  return count(pattern) / Math.max(1, count(/\S/gu));
+}
+
 export type InstructionFacts = { language: string; hasPassage: boolean };
 
 /** Why an instruction cannot stay, or undefined. */
@@ -46,6 +53,8 @@ export function instructionFault(
   if (text.length < shortest) return fault("empty", `${text.length} characters`);
   if (text.length > longest) return fault("too-long", `${text.length} characters`);
   if (!text.isWellFormed()) return fault("malformed", "half of a surrogate pair");
+  const letters = share(text, /\p{Letter}/gu);
+  if (letters < leastLetters) return fault("few-words", `${Math.round(100 * letters)}% of it are letters`);
   const [refused] = refusal.exec(text) ?? [];
   if (refused !== undefined) return fault("refusal", refused);
   const [aboutPrompt] = prompt.exec(text) ?? [];
