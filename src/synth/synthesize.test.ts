@@ -25,9 +25,10 @@ before(() => {
   for (const [name, text] of [
     ["tides.txt", paragraph("The tide rises and falls with the moon, and harbors live by its hours.")],
     [
-      "ships.md",
+      "ships.txt",
       `# Ships\n\n${paragraph("A ship of wood is caulked with tar each spring.")}\n\n## Sails\n\n${paragraph("Canvas holds.")}`,
     ],
+    ["wells.md", `# Wells\n\n${paragraph("A well is dug in autumn, when the water is low.")}`],
     ["茶.txt", "茶树生长在多雾的山坡上，春天采下的嫩叶最好。".repeat(20)],
     ["sort.py", `def sort(items):\n${'    items.append("one more line of code")\n'.repeat(20)}`],
   ] as const) {
@@ -51,7 +52,7 @@ function optionsOf(more: SynthOptionsInput = {}) {
     records: 60,
     seeds: [
       { path: inFolder("tides.txt"), domain: "nature" },
-      { path: inFolder("ships.md"), domain: "craft" },
+      { path: inFolder("ships.txt"), domain: "craft" },
       { path: inFolder("茶.txt"), domain: "nature" },
       { path: inFolder("sort.py"), domain: "code" },
     ],
