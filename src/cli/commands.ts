@@ -96,9 +96,19 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/plan.ts"),
   },
   {
+    name: "scale run",
+    summary: "a sweep of training runs: several budgets, sizes and seeds, into one table",
+    load: () => import("./commands/scale-run.ts"),
+  },
+  {
     name: "scale fit",
     summary: "power laws through a sweep of training runs, with their intervals",
     load: () => import("./commands/scale-fit.ts"),
+  },
+  {
+    name: "scale noise",
+    summary: "the noise scale of a run's gradient, and the experts' learning rate that it implies",
+    load: () => import("./commands/scale-noise.ts"),
   },
   {
     name: "report",

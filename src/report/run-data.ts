@@ -2,8 +2,9 @@
 import fs from "node:fs";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
-import { fileError, ioChunkBytes, readTextFile } from "../base/files.ts";
+import { readTextFile } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
+import { readMetrics } from "../train/metrics-file.ts";
 import { readRunConfig, runPaths } from "../train/run-directory.ts";
 
 /** Where each column comes from in a line of `metrics.jsonl`. */
@@ -42,7 +43,6 @@ export type RunData = {
 };
 
 const mostRows = 512;
-const mostLineBytes = 8 << 20;
 const mostLoads = 4096;
 const mostEvaluations = 10_000;
 
@@ -71,49 +71,13 @@ export function readRun(runsFolder: string, name: string): RunData {
     ...{ stepsPerRow: 1, rows: [], evaluations: [], sources: sourcesOf(path.join(paths.model, "README.md")) },
   };
   const pending: RunRow[] = [];
-  for (const line of linesOf(paths.metrics)) {
-    const record = parse(line);
-    if (record?.kind === "evaluation") addEvaluation(data, record);
-    if (record?.kind === "step") addStep(data, record, pending);
+  for (const record of readMetrics(paths.metrics)) {
+    if (record.kind === "evaluation") addEvaluation(data, record);
+    if (record.kind === "step") addStep(data, record, pending);
   }
   if (pending.length > 0) data.rows.push(meanOf(pending));
   if (data.rows.length > 0) return data;
   throw new RookeryError("BAD_DATA", `the run ${JSON.stringify(name)} has no step yet`, "let it train for a while");
-}
-
-function* linesOf(file: string): Generator<string> {
-  let descriptor: number;
-  try {
-    descriptor = fs.openSync(file, "r");
-  } catch (error) {
-    throw fileError(error, file, "read");
-  }
-  try {
-    const buffer = Buffer.alloc(ioChunkBytes);
-    let rest = Buffer.alloc(0);
-    for (let count = fs.readSync(descriptor, buffer); count > 0; count = fs.readSync(descriptor, buffer)) {
-      const chunk = Buffer.concat([rest, buffer.subarray(0, count)]);
-      let start = 0;
-      for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
-        yield chunk.toString("utf8", start, end);
-        start = end + 1;
-      }
-      // a longer line is none of a run's
-      rest = chunk.length - start > mostLineBytes ? Buffer.alloc(0) : Buffer.from(chunk.subarray(start));
-    }
-  } finally {
-    fs.closeSync(descriptor);
-  }
-}
-
-/** A line that is half written, or none of ours, is passed over. */
-function parse(line: string): Record<string, unknown> | undefined {
-  try {
-    const record: unknown = JSON.parse(line);
-    return isPlainObject(record) && Number.isSafeInteger(record.step) ? record : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function addEvaluation(

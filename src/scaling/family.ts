@@ -7,12 +7,13 @@ import { activatedElements, describeParameters } from "../model/parameters.ts";
 import type { ComputeLaw } from "./laws.ts";
 import { leastSquares } from "./numeric.ts";
 
-/** How far N may be off. */
-const tolerance = 0.01;
+/** How far N may be off, the steps that the width of an expert takes, and the factor by which all proportions may be off. */
+export type FamilySteps = { tolerance: number; widthStep: number; mostDistortion: number };
+/** Proportions that are off by more than that in all are another family's. */
+const usualSteps: FamilySteps = { tolerance: 0.01, widthStep: 64, mostDistortion: 4 };
 /** Within this the preset is the model as it stands: by so much N differs with how the head is counted (report: 52B, we: 51.3B). */
 const presetTolerance = 0.015;
 const mostLayers = 1024;
-const widthStep = 64;
 
 /** The KV heads that divide `heads` in about the proportion of the family. */
 function keyValueHeadsFor(heads: number, family: ModelConfig): number {
@@ -40,9 +41,13 @@ function activatedBy(config: ModelConfig): (intermediateSize: number) => number 
 /**
  * The member of the family with about that many activated parameters: whole CLA groups of layers, whole heads, and the proportions
  * of width to depth and of experts to width as near to the family's as they come.
- * @throws RookeryError INVALID_OPTION where no such model is within 1%.
+ * @throws RookeryError INVALID_OPTION where no such model is within the tolerance.
  */
-export function familyMember(family: ModelConfig, activatedParameters: number): ModelConfig {
+export function familyMember(
+  family: ModelConfig,
+  activatedParameters: number,
+  { tolerance, widthStep, mostDistortion } = usualSteps,
+): ModelConfig {
   const own = account(family).parameters.activated;
   if (Math.abs(activatedParameters / own - 1) < presetTolerance) return family;
   const aspect = family.hiddenSize / family.numHiddenLayers;
@@ -50,7 +55,8 @@ export function familyMember(family: ModelConfig, activatedParameters: number): 
   const headsPerHidden = (family.numAttentionHeads * family.headDim) / family.hiddenSize;
   const sharing = family.numKeyValueHeads / family.numAttentionHeads;
   let best: { config: ModelConfig; distance: number } | undefined;
-  for (let heads = 1; heads <= 1024; heads++) {
+  let isTooLarge = false;
+  for (let heads = 1; heads <= 1024 && !isTooLarge; heads++) {
     const hiddenSize = Math.round((heads * family.headDim) / headsPerHidden);
     if (hiddenSize > 16_384) break;
     const numKeyValueHeads = keyValueHeadsFor(heads, family);
@@ -64,20 +70,25 @@ export function familyMember(family: ModelConfig, activatedParameters: number): 
     ) {
       const shape = { ...family, hiddenSize, numAttentionHeads: heads, numKeyValueHeads, numHiddenLayers: layers };
       const activated = activatedBy(shape);
+      // more layers, and more heads, only make it larger
+      if (activated(widthStep) > (1 + tolerance) * activatedParameters) {
+        if (layers === least) isTooLarge = true;
+        break;
+      }
       const exact = 1 + (activatedParameters - activated(1)) / (activated(2) - activated(1));
       const intermediateSize = Math.max(widthStep, Math.round(exact / widthStep) * widthStep);
       const error = Math.abs(activated(intermediateSize) / activatedParameters - 1);
       if (error > tolerance) continue;
-      const distance =
+      const distortion =
         Math.abs(Math.log(hiddenSize / layers / aspect)) +
         Math.abs(Math.log(intermediateSize / hiddenSize / expansion)) +
-        sharingDistance +
-        10 * error;
+        sharingDistance;
+      if (distortion > Math.log(mostDistortion)) continue;
+      const distance = distortion + 10 * error;
       if (!best || distance < best.distance) best = { config: { ...shape, intermediateSize }, distance };
     }
   }
-  // proportions that are off by a factor of two in all are another family's
-  if (best && best.distance < Math.log(4)) return best.config;
+  if (best) return best.config;
   throw new RookeryError(
     "INVALID_OPTION",
     `no model of this family has about ${activatedParameters.toExponential(2)} activated parameters`,

@@ -5,10 +5,10 @@ import { criticalBatchAt, kaplanCriticalBatch } from "./batch.ts";
 import { type PowerLaw, powerAt } from "./laws.ts";
 
 /** DeepSeek LLM (arXiv 2401.02954), eq. 1, of training FLOPs: fitted to dense models from 1e17 to 2e19. */
-const learningRateLaw: PowerLaw = { coefficient: 0.3118, exponent: -0.125 };
-const batchLaw: PowerLaw = { coefficient: 0.292, exponent: 0.3271 };
+export const learningRateLaw: PowerLaw = { coefficient: 0.3118, exponent: -0.125 };
+export const batchLaw: PowerLaw = { coefficient: 0.292, exponent: 0.3271 };
 /** Where the report's ratio of 0.31 for 16 experts comes from, read so that experts learn more slowly. */
-const reportedBatchToNoise = 0.26;
+export const reportedBatchToNoise = 0.26;
 const warmupShare = 0.03;
 const annealingShare = 0.05;
 const finalShare = 0.1;

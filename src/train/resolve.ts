@@ -105,12 +105,17 @@ export function resumedOptions(given: TrainOptions, stored: TrainOptions): Train
 
 /**
  * Refuses what is asked of a run that goes on and contradicts what it began with; the values of `unsaid`, the defaults, count as
- * not given. @throws RookeryError INVALID_OPTION naming the first contradiction.
+ * not given. @param free keys that may be said anew. @throws RookeryError INVALID_OPTION naming the first contradiction.
  */
-export function refuseContradictions(given: object, stored: { steps?: number | undefined }, unsaid: object): void {
+export function refuseContradictions(
+  given: object,
+  stored: object & { steps?: unknown },
+  unsaid: object,
+  free: readonly string[] = freeOnResume,
+): void {
   const [was, byDefaults] = [leaves(stored), leaves(unsaid)];
   for (const [key, value] of leaves(given)) {
-    if (freeOnResume.includes(key) || value === undefined) continue;
+    if (free.includes(key) || value === undefined) continue;
     const [asked, before, byDefault] = [value, was.get(key), byDefaults.get(key)].map((one) => JSON.stringify(one));
     if (asked === byDefault || asked === before) continue;
     const isLength = before === undefined && (key === "minutes" || key === "tokens");
