@@ -4,6 +4,7 @@ import type { CommandContext } from "../base/events.ts";
 import { type ChatFault, chatFaults, oppositeOf, type Reading } from "./chat.ts";
 import { type Digest, DigestSet, documentDigest } from "./digests.ts";
 import { readFileRecords, resolveFiles } from "./files.ts";
+import type { ProblemKind } from "./problems.ts";
 
 const shownAtMost = 10;
 
@@ -73,12 +74,16 @@ export async function readChatFiles<Value extends object>(
   const seen = new DigestSet();
   for (const pattern of patterns) {
     const { files } = await resolveFiles(pattern, (file, error) => {
-      faults.report("malformed", file, (error as Error).message);
+      faults.report("unreadable", file, (error as Error).message);
     });
     for (const file of files) {
       signal?.throwIfAborted();
-      const problem = (_kind: string, line: number | null, what: string) =>
-        faults.report("malformed", line === null ? file : `${file}:${line}`, what);
+      const problem = (kind: ProblemKind, line: number | null, what: string) =>
+        faults.report(
+          kind === "unreadable" || kind === "unsupportedFile" ? "unreadable" : "malformed",
+          line === null ? file : `${file}:${line}`,
+          what,
+        );
       for await (const { record, line } of readFileRecords(file, problem)) {
         const where = `${file}:${line}`;
         const reading = read(record);

@@ -133,7 +133,7 @@ test("files are read in every form, and what is left out is counted by reason wi
   );
   assert.deepEqual(faults.counts, { malformed: 2, duplicate: 1, wrongRoles: 1 });
   assert.equal(events.length, 4);
-  assert.match(faults.examples[0]!, /a\.jsonl:2: no JSON object \(is not valid JSON\)/);
+  assert.match(faults.examples[0]!, /a\.jsonl:2: no record \(is not valid JSON\)/);
 });
 
 test("nothing usable is an error with the first reason", async () => {

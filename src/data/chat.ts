@@ -10,7 +10,8 @@ export type PreferencePair = { prompt: ChatMessage[]; chosen: string; rejected: 
 
 /** Why a record cannot be used. */
 export const chatFaults = {
-  malformed: "no JSON object",
+  unreadable: "a file that cannot be read, from there on",
+  malformed: "no record",
   unknownForm: "none of the forms that are read",
   wrongRoles: "roles that do not make a conversation",
   emptyAnswer: "an answer without text",
