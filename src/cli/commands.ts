@@ -121,6 +121,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/eval-run.ts"),
   },
   {
+    name: "eval cache-compression",
+    summary: "what a smaller KV cache costs: MHA, GQA, CLA, 8 bits, task by task and position by position",
+    load: () => import("./commands/eval-cache-compression.ts"),
+  },
+  {
     name: "eval compare",
     summary: "two results on the same questions: differences with intervals, what flipped, a gate for CI",
     load: () => import("./commands/eval-compare.ts"),
