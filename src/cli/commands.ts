@@ -81,6 +81,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/scroll-build.ts"),
   },
   {
+    name: "synth report",
+    summary: "a synthetic data set as a page: yields and reasons, cost, diversity, bias, examples",
+    load: () => import("./commands/synth-report.ts"),
+  },
+  {
     name: "doctor",
     summary: "check that this machine can run Rookery: Node, compiler, kernels, memory, disk",
     load: () => import("./commands/doctor.ts"),
