@@ -167,7 +167,6 @@ test("of an endpoint with known faults at most 3% of what is kept is wrong, at l
     targets: result.targets,
   });
 
-if(process.env.SHOW) console.log(JSON.stringify([report.bias.kept, report.bias.answerable, report.bias.agreement, report.reasons.map(r=>[r.reason,r.count]), report.waiting, result.seconds, met]));
   assert.ok(met.busy > 0 && met.failed > 0 && met.hung > 0, JSON.stringify(met));
   const { kept, answerable, samples, wrongSamples, unusableSamples } = report.bias;
   assert.ok(Math.abs(wrongSamples / (samples - unusableSamples) - 0.3) < 0.06, "30% of the samples are wrong");
