@@ -4,11 +4,11 @@ import path from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
 import type { EvalModel } from "../eval/model.ts";
+import { isUrl } from "../eval/open-model.ts";
 import { promptModes } from "../eval/ruler/ask.ts";
 import type { Prose } from "../eval/ruler/item.ts";
 import { textProse } from "../eval/ruler/prose.ts";
 import { effectiveThreshold } from "../eval/ruler/score.ts";
-import { isAddress } from "./eval-model.ts";
 
 export const longContextOptions = {
   lengths: z
@@ -61,14 +61,14 @@ export const longContextOptions = {
 
 /** For titles and folders: the last part of a path, or a server's host. */
 export function modelNameOf(model: string): string {
-  if (isAddress(model)) return URL.canParse(model) ? new URL(model).host.replaceAll(":", "-") : "server";
+  if (isUrl(model)) return URL.canParse(model) ? new URL(model).host.replaceAll(":", "-") : "server";
   const name = path.basename(path.resolve(model));
   return name === "model" ? path.basename(path.dirname(path.resolve(model))) : name;
 }
 
 /** What tells a model from others when work is gone on with: a server may be at another address by then. */
 export function identityOf(option: string, { name }: Pick<EvalModel, "name">): string {
-  return isAddress(option) ? name.slice(name.indexOf(" ") + 1) : modelNameOf(option);
+  return isUrl(option) ? name.slice(name.indexOf(" ") + 1) : modelNameOf(option);
 }
 
 /** A haystack of the user's own, and its digest. @throws as `readTextFile` and `textProse`. */

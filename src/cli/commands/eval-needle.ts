@@ -9,12 +9,12 @@ import { type GridRun, runNeedleGrid } from "../../eval/ruler/run-grid.ts";
 import { openJobs } from "../../jobs/jobs.ts";
 import { lengthText, needleMap, needlePage } from "../../report/long-context-page.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { evalModelOptions, openEvalModel } from "../eval-model.ts";
+import { longModelOptions, openLongModel } from "../eval-model.ts";
 import { identityOf, longContextOptions, modelNameOf, proseOf } from "../long-context.ts";
 import { alignColumns } from "../text.ts";
 
 const schema = z.strictObject({
-  ...evalModelOptions,
+  ...longModelOptions,
   kind: z
     .enum(needleKinds)
     .default("single")
@@ -69,7 +69,7 @@ export async function evalNeedle(
   const { prose, digest } = proseOf(options.haystack);
   makeFolder(folder);
   using jobs = openJobs(path.join(folder, "cells.sqlite"), folder);
-  const model = await openEvalModel(options, { maxLength: Math.max(...lengths), concurrency }, context, environment);
+  const model = await openLongModel(options, Math.max(...lengths), context, environment);
   try {
     const selection = { kind, language, seed, needles, prose };
     const modelName = identityOf(options.model, model);

@@ -10,12 +10,12 @@ import { rulerLengths, rulerTasks } from "../../eval/ruler/tasks.ts";
 import { openJobs } from "../../jobs/jobs.ts";
 import { lengthText, rulerPage } from "../../report/long-context-page.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { evalModelOptions, openEvalModel } from "../eval-model.ts";
+import { longModelOptions, openLongModel } from "../eval-model.ts";
 import { identityOf, longContextOptions, modelNameOf, proseOf } from "../long-context.ts";
 import { alignColumns } from "../text.ts";
 
 const schema = z.strictObject({
-  ...evalModelOptions,
+  ...longModelOptions,
   tasks: z
     .array(z.enum(rulerTasks.map(({ name }) => name)))
     .min(1)
@@ -91,7 +91,7 @@ export async function evalRuler(
   };
   makeFolder(folder);
   using jobs = openJobs(path.join(folder, "items.sqlite"), folder);
-  const model = await openEvalModel(options, { maxLength: Math.max(...lengths), concurrency }, context, environment);
+  const model = await openLongModel(options, Math.max(...lengths), context, environment);
   try {
     const modelName = identityOf(options.model, model);
     const settings = { modelName, tasks, lengths, languages, samples, seed, mode, concurrency, threshold };

@@ -7,13 +7,13 @@ import { runScroll, scrollResponses } from "../../eval/scroll/run.ts";
 import { type TruncationPolicy, truncationPolicies } from "../../eval/scroll/truncate.ts";
 import { openJobs } from "../../jobs/jobs.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { evalModelOptions, openEvalModel } from "../eval-model.ts";
+import { longModelOptions, openLongModel } from "../eval-model.ts";
 import { identityOf, modelNameOf } from "../long-context.ts";
 
 const policies = Object.keys(truncationPolicies) as [TruncationPolicy, ...TruncationPolicy[]];
 
 const schema = z.strictObject({
-  ...evalModelOptions,
+  ...longModelOptions,
   data: z
     .array(z.string().min(1))
     .min(1)
@@ -34,12 +34,6 @@ const schema = z.strictObject({
     .max(65_536)
     .default(1024)
     .describe("most tokens of an answer; one that is cut off has no score"),
-  maxLength: z
-    .int()
-    .min(64)
-    .max(2 ** 24)
-    .optional()
-    .describe("most tokens of an input and its answer; by default what the model was made for"),
   temperature: z
     .number()
     .min(0)
@@ -107,14 +101,14 @@ export async function scrollRun(
   context: CommandContext,
   { environment }: Pick<CommandIo, "environment">,
 ): Promise<ScrollRunResult> {
-  const { data, most, truncate: policy, maxTokens, maxLength, temperature, seed, mode, concurrency } = options;
+  const { data, most, truncate: policy, maxTokens, temperature, seed, mode, concurrency } = options;
   const name = modelNameOf(options.model);
   const folder = options.out ?? path.join("evals", `scroll-${name}`);
   const { records: all, skipped } = await readScrollFiles(data, context);
   const records = all.slice(0, most);
   makeFolder(folder);
   using jobs = openJobs(path.join(folder, "responses.sqlite"), folder);
-  const model = await openEvalModel(options, { maxLength, concurrency }, context, environment);
+  const model = await openLongModel(options, undefined, context, environment);
   try {
     const settings = {
       modelName: identityOf(options.model, model),
