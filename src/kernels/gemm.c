@@ -54,11 +54,6 @@ static void multiply_block(void *context, int32_t task, int32_t thread) {
   }
 }
 
-/* Whether the gated product can be made while the sums are at hand: on tiles, and where gates and their up projections are whole panels. */
-static int gates_on_the_way(int32_t dtype, size_t columns, int is_gated) {
-  return is_gated && uses_tiles(dtype) && columns % (2 * PANEL) == 0;
-}
-
 /* Units of packed weight that a task reads: what the second cache holds, but enough tasks that no thread waits long for another's last. */
 static void share_units(matmul_job *job, size_t blocks, size_t threads, int is_gated) {
   size_t panels = ceil_div(job->target.columns, PANEL);

@@ -62,10 +62,27 @@ INLINE size_t matrix_bytes(int32_t dtype, size_t inner, size_t columns) {
 INLINE size_t inner_block(int32_t dtype, size_t inner) { return uses_tiles(dtype) && inner > MOST_WHOLE_INNER ? INNER_BLOCK : inner; }
 
 /*
- * Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon.
- * gated: [rows, columns / 2] = silu(left half of c) times its right half, or 0.
+ * What makes results of sums with small weights: a factor for each column and one for each row (or 0), and, where codes are `zero` above their
+ * numbers, the sums of the rows (or 0), of which so many times too much was added.
  */
-typedef struct { int32_t dtype; size_t columns; const char *addend; char *c; int past_cache; char *gated; } sums_target;
+typedef struct { const float *columns, *rows, *row_sums; float zero; } sums_scales;
+
+INLINE f32_lanes scaled_sums(const sums_scales *scales, f32_lanes v, size_t row, size_t column) {
+  if (scales->row_sums) v = vector_fma(splat(scales->row_sums[row]), splat(-scales->zero), v);
+  if (scales->columns) v *= load_f32(scales->columns + column);
+  return scales->rows ? v * splat(scales->rows[row]) : v;
+}
+
+/*
+ * Where sums go: c [rows, columns], and what is added to them there. past_cache: f32 rows of whole lines that are not read again soon.
+ * gated: [rows, columns / 2] = silu(left half of c) times its right half, or 0. scales: what sums are made results by, or 0.
+ */
+typedef struct { int32_t dtype; size_t columns; const char *addend; char *c; int past_cache; char *gated; const sums_scales *scales; } sums_target;
+
+/* Whether the gated product can be made while the sums are at hand: on tiles, and where gates and their up projections are whole panels. */
+INLINE int gates_on_the_way(int32_t dtype, size_t columns, int is_gated) {
+  return is_gated && uses_tiles(dtype) && columns % (2 * PANEL) == 0;
+}
 
 /* Writes a block of sums [rows, 32] into c, of which `columns` exist. */
 INLINE void store_block(const sums_target *target, const float *sums, size_t row, size_t rows, size_t column) {
@@ -76,6 +93,7 @@ INLINE void store_block(const sums_target *target, const float *sums, size_t row
     for (size_t c = 0; c < columns; c += LANES) {
       size_t n = columns - c;
       f32_lanes v = load_f32(sums + c);
+      if (target->scales) v = scaled_sums(target->scales, v, row + r, column + c);
       if (n >= LANES) {
         if (target->addend) v += load_any(target->addend, at + c, is_bf16);
         store_any(target->c, at + c, v, is_bf16);

@@ -15,7 +15,6 @@
 /* ---- activations: rounded to FP8 where the scheme says so, and laid as tiles where there are tiles ---- */
 typedef struct {
   const quant_job *job;
-  int rounds;
   const float *scales; /* f32 [groups], or 0: one a row, from its largest magnitude */
   bf16 *tiles;
   float *floats, *row_scales, *row_sums;
@@ -35,20 +34,24 @@ static float row_scale(const row_job *rows, size_t row, size_t group) {
   return scale > SMALLEST_ROW_SCALE ? scale : SMALLEST_ROW_SCALE;
 }
 
-/* Row r of a block of `count` rows. */
-static void prepare_row(const row_job *rows, size_t group, size_t row, size_t r, size_t count, bf16 *tiles) {
+/*
+ * Row r of a block of `count` rows to its place among tiles; or, if `tiles` is 0, to `plain` where there is one (of the row alone). Numbers are
+ * read in one order in any case, and so is their sum.
+ */
+static void prepare_row(const row_job *rows, size_t group, size_t row, size_t r, size_t count, bf16 *tiles, bf16 *plain) {
   const quant_job *job = rows->job;
   size_t inner = job->weight.inner, at = row * inner;
-  int is_bf16 = job->dtype == ROOKERY_BF16;
-  float scale = rows->rounds ? row_scale(rows, row, group) : 1;
+  int is_bf16 = job->dtype == ROOKERY_BF16, on_tiles = rows->tiles != 0;
+  float scale = job->rounds ? row_scale(rows, row, group) : 1;
   f32_lanes sum = splat(0);
-  if (rows->rounds && tiles) rows->row_scales[row] = scale;
+  if (job->rounds && on_tiles) rows->row_scales[row] = scale;
   for (size_t k = 0; k < inner; k += LANES) {
     f32_lanes v = load_some(job->a, at + k, inner - k, is_bf16);
-    if (rows->rounds) v = widen_fp8(narrow_fp8(v / splat(scale)));
+    if (job->rounds) v = widen_fp8(narrow_fp8(v / splat(scale)));
     sum += v;
     if (tiles) store_bf16(tiles + k / STEP * count * STEP + r * STEP + k % STEP, v);
-    else store_some(rows->floats, at + k, inner - k, v * splat(scale), 0);
+    else if (plain) store_some(plain, k, inner - k, v, 1);
+    else if (!on_tiles) store_some(rows->floats, at + k, inner - k, v * splat(scale), 0);
   }
   rows->row_sums[row] = vector_sum(sum);
   /* what is left of the last step */
@@ -64,8 +67,9 @@ static void prepare_rows(void *context, int32_t task, int32_t thread) {
     size_t begin = (size_t)job->offsets[g], count = (size_t)job->offsets[g + 1] - begin, blocks = ceil_div(count, ROWS_PER_TASK);
     if (block >= blocks) { block -= blocks; continue; }
     size_t first = begin + block * ROWS_PER_TASK, n = smaller(count - block * ROWS_PER_TASK, ROWS_PER_TASK);
-    bf16 *tiles = rows->tiles ? rows->tiles + first * round_up(job->weight.inner, STEP) : 0;
-    for (size_t r = 0; r < n; r++) prepare_row(rows, g, first + r, r, n, tiles);
+    bf16 *tiles = rows->tiles && !widens_once(job, count) ? rows->tiles + first * round_up(job->weight.inner, STEP) : 0;
+    bf16 *plain = rows->tiles && job->rounds && !tiles ? rows->tiles + begin * round_up(job->weight.inner, STEP) : 0;
+    for (size_t r = first; r < first + n; r++) prepare_row(rows, g, r, r - first, n, tiles, plain ? plain + (r - begin) * job->weight.inner : 0);
     return;
   }
 }
@@ -120,14 +124,14 @@ static void vector_panels(const quant_job *job, size_t group, size_t first, size
 }
 
 /* ---- the product ---- */
-static void multiply_panels(void *context, int32_t task, int32_t thread) {
+static void multiply_units(void *context, int32_t task, int32_t thread) {
   const quant_job *job = context;
-  size_t group = (size_t)task % job->weight.groups, first = (size_t)task / job->weight.groups * job->panels_per_task;
-  size_t last = smaller(first + job->panels_per_task, quant_panels(&job->weight));
+  size_t group = (size_t)task % job->weight.groups, first = (size_t)task / job->weight.groups * job->units_per_task;
+  size_t last = smaller(first + job->units_per_task, job->units);
   if (job->offsets[group] == job->offsets[group + 1]) return;
   char *scratch = job->scratch + (size_t)thread * job->thread_bytes;
 #ifdef ROOKERY_AMX
-  if (job->tiles) { quant_tile_panels(job, group, first, last, (bf16 *)scratch); return; }
+  if (job->tiles) { quant_tile_units(job, group, first, last, (bf16 *)scratch); return; }
 #endif
   vector_panels(job, group, first, last, scratch);
 }
@@ -142,16 +146,19 @@ static size_t prepared_bytes(const quant_job *job, size_t rows, int rounds) {
 /* Bytes of one number a row. */
 static size_t row_bytes(size_t rows) { return round_up(rows * sizeof(float), 64); }
 
-static void share_panels(quant_job *job, size_t rows, size_t threads) {
+static void share_units(quant_job *job, size_t rows, size_t threads, int is_gated) {
   size_t panels = quant_panels(&job->weight), inner = round_up(job->weight.inner, STEP);
-  size_t bytes = uses_tiles(job->dtype) ? inner * PANEL * sizeof(bf16) : panel_bytes(ROOKERY_F32, job->weight.inner);
-  size_t most = smaller(larger(TASK_BYTES / bytes, 1), MOST_TASK_PANELS);
+  int on_tiles = uses_tiles(job->dtype);
+  job->halves = job->weight.format != ROOKERY_QUANT_INT4 && gates_on_the_way(job->dtype, job->weight.columns, is_gated) ? 2 : 1;
+  job->units = panels / job->halves;
+  size_t bytes = job->halves * (on_tiles ? inner * PANEL * sizeof(bf16) : panel_bytes(ROOKERY_F32, job->weight.inner));
+  size_t most = smaller(larger(TASK_BYTES / bytes, 1), MOST_TASK_PANELS / job->halves);
   /* enough tasks that no thread waits long for another's last; groups are tasks of their own, but may have no rows */
-  job->panels_per_task = smaller(most, ceil_div(panels, 4 * threads));
-  job->thread_bytes = job->panels_per_task * bytes;
+  job->units_per_task = smaller(most, ceil_div(job->units, 4 * threads));
+  job->thread_bytes = job->units_per_task * bytes;
   /* few rows only read: a task's first codes come late, so there are just as many tasks as make the threads end together */
-  if (uses_tiles(job->dtype) && rows <= ROW_BLOCK_TILES) {
-    job->panels_per_task = ceil_div(panels, 2 * threads);
+  if (on_tiles && rows <= ROW_BLOCK_TILES) {
+    job->units_per_task = ceil_div(job->units, 2 * threads);
     job->thread_bytes = 0;
   }
 }
@@ -160,9 +167,12 @@ ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dt
                                                       size_t segment, int32_t rounds, int32_t threads) {
   quant_job job = {.weight = {format, groups, columns, inner, segment, 0, 0}, .dtype = dtype};
   if (!is_quant_weight(&job.weight) || !is_dtype(dtype) || threads < 1 || !is_array(rows, round_up(inner, STEP), 1)) return 0;
-  share_panels(&job, rows, (size_t)threads);
-  if (!is_array((size_t)threads, job.thread_bytes, 1)) return 0;
-  return prepared_bytes(&job, rows, rounds != 0) + 2 * row_bytes(rows) + (size_t)threads * job.thread_bytes;
+  share_units(&job, rows, (size_t)threads, 0);
+  size_t scratch_bytes = job.thread_bytes;
+  share_units(&job, rows, (size_t)threads, 1);
+  scratch_bytes = larger(scratch_bytes, job.thread_bytes);
+  if (!is_array((size_t)threads, scratch_bytes, 1)) return 0;
+  return prepared_bytes(&job, rows, rounds != 0) + 2 * row_bytes(rows) + (size_t)threads * scratch_bytes;
 }
 
 static int32_t check_quant_matmul(quant_job *job, size_t rows, uintptr_t offsets, uintptr_t scratch) {
@@ -177,13 +187,24 @@ static int32_t check_quant_matmul(quant_job *job, size_t rows, uintptr_t offsets
   return offsets_are_sound(job->offsets, w->groups, rows) ? ROOKERY_OK : ROOKERY_BAD_ARGUMENT;
 }
 
-static int32_t gate(uintptr_t pool, const quant_job *job) {
+static int is_gated_on_the_way(const quant_job *job, size_t group) {
+  return job->halves == 2 && widens_once(job, (size_t)(job->offsets[group + 1] - job->offsets[group]));
+}
+
+/* The gated products that were not made on the way: those of neighboring groups in one go. */
+static int32_t gate_the_rest(uintptr_t pool, const quant_job *job) {
   const sums_target *target = &job->target;
-  size_t first = (size_t)job->offsets[0], rows = (size_t)job->offsets[job->weight.groups] - first;
-  if (!target->gated || !rows) return ROOKERY_OK;
-  size_t c_row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float));
-  return rookery_swiglu_forward(pool, target->dtype, (uintptr_t)target->c + first * c_row_bytes, (uintptr_t)target->gated + first * c_row_bytes / 2,
-                                rows, target->columns / 2, 0);
+  size_t c_row_bytes = target->columns * (target->dtype == ROOKERY_BF16 ? sizeof(bf16) : sizeof(float)), groups = job->weight.groups;
+  int32_t status = ROOKERY_OK;
+  for (size_t g = 0; target->gated && g < groups && !status; g++) {
+    size_t first = (size_t)job->offsets[g];
+    while (g < groups && !is_gated_on_the_way(job, g)) g++;
+    size_t rows = (size_t)job->offsets[g] - first;
+    if (!rows) continue;
+    uintptr_t from = (uintptr_t)target->c + first * c_row_bytes, to = (uintptr_t)target->gated + first * c_row_bytes / 2;
+    status = rookery_swiglu_forward(pool, target->dtype, from, to, rows, target->columns / 2, 0);
+  }
+  return status;
 }
 
 ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend,
@@ -194,13 +215,14 @@ ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t
   if (check_quant_matmul(&job, rows, offsets, scratch)) return ROOKERY_BAD_ARGUMENT;
   job.weight.scales = (const float *)(packed + quant_code_bytes(&job.weight));
   size_t threads = (size_t)rookery_pool_threads(pool), blocks = 0, prepared = prepared_bytes(&job, rows, rounds != 0);
-  share_panels(&job, rows, threads);
+  job.rounds = rounds != 0;
+  share_units(&job, rows, threads, gated != 0);
   for (size_t g = 0; g < groups; g++) blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROWS_PER_TASK);
-  size_t tasks = groups * ceil_div(quant_panels(&job.weight), job.panels_per_task);
+  size_t tasks = groups * ceil_div(job.units, job.units_per_task);
   if (tasks > INT32_MAX || blocks > INT32_MAX) return ROOKERY_BAD_ARGUMENT;
   if (!blocks) return ROOKERY_OK;
   int tiles = uses_tiles(dtype);
-  row_job prepare = {.job = &job, .rounds = rounds != 0, .scales = (const float *)activation_scales, .blocks = blocks};
+  row_job prepare = {.job = &job, .scales = (const float *)activation_scales, .blocks = blocks};
   if (tiles) prepare.tiles = (bf16 *)scratch;
   else prepare.floats = (float *)scratch;
   prepare.row_scales = (float *)(scratch + prepared);
@@ -215,6 +237,6 @@ ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t
     job.a = (const char *)prepare.floats;
     job.dtype = ROOKERY_F32;
   }
-  rookery_parallel(pool, (int32_t)tasks, multiply_panels, &job);
-  return gate(pool, &job);
+  rookery_parallel(pool, (int32_t)tasks, multiply_units, &job);
+  return gate_the_rest(pool, &job);
 }

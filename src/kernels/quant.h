@@ -45,26 +45,34 @@ INLINE const float *quant_panel_scales(const quant_weight *w, size_t group, size
   return w->scales + (group * quant_panels(w) + panel) * quant_segments(w) * PANEL;
 }
 
-/* A product in work: rows of each group times its matrix. */
+/*
+ * A product in work: rows of each group times its matrix. On tiles, few rows of a group lie as A tiles: a block of `count` rows from row r at
+ * r * round_up(inner, 32), a step count x 32. So do those that meet codes in segments, however many; other rows stay as they are, row by row,
+ * in `a`, or, if they are rounded, in `rounded` from r * round_up(inner, 32) of their group's first row on.
+ */
 typedef struct {
   quant_weight weight;
   sums_target target;
   int32_t dtype;
+  int rounds;
   const char *a;           /* [rows, inner] dtype, or f32 where activations were rounded and there are no tiles */
-  const bf16 *tiles;       /* the rows as A tiles: a block of `count` rows from row r lies at r * round_up(inner, 32), a step count x 32 */
+  const bf16 *tiles;
   const float *row_scales; /* by which a row's sums are to be multiplied, or 0 */
-  const float *row_sums;   /* of the rows as they lie in tiles: INT8 codes are multiplied with INT8_ZERO on top of them */
-  size_t panels_per_task, thread_bytes;
+  const float *row_sums;   /* of the rows as they are multiplied: INT8 codes are multiplied with INT8_ZERO on top of them */
+  size_t units, halves, units_per_task, thread_bytes; /* as in gemm.h: panels, or pairs of them */
   const int32_t *offsets;
   int32_t all_rows[2];
   char *scratch;
 } quant_job;
 
-/* Rows of A that lie together as tiles, and the most panels that a task takes. */
+/* Rows of A that lie together as tiles, and the most panels that a task widens. */
 #define ROW_BLOCK_TILES 32
 #define MOST_TASK_PANELS 16
 
-/* All rows of a group times the panels [first, last): quant_amx.c. `scratch`: room for those panels as B tiles. */
-void quant_tile_panels(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch);
+/* Whether so many rows of a group go by weights that are widened once, as by any others in bf16. */
+INLINE int widens_once(const quant_job *job, size_t rows) { return rows > ROW_BLOCK_TILES && job->weight.format != ROOKERY_QUANT_INT4; }
+
+/* All rows of a group times the units [first, last): quant_amx.c. `scratch`: room for their panels as B tiles. */
+void quant_tile_units(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * Rows times weights of 8 or 4 bits on AMX tiles. A few rows: each step of a panel is widened to bf16 in the first cache just before its tiles
- * are loaded, so that a weight's way from memory is its codes alone. Many rows: a task's panels are widened once, and all rows go by them.
+ * are loaded, so that a weight's way from memory is its codes alone. Many rows: a task's panels are widened once, and all rows go by them, as
+ * gemm_amx.c has it where columns have one scale.
  * What differs between columns alone (scales of 8-bit weights) is applied to sums; scales of segments to the sums of a segment.
  */
 #ifdef ROOKERY_AMX
 #include "amx.h"
+#include "gemm.h"
 #include "quant.h"
 
-#define CHUNK_STEPS 8 /* of a pass over panels that are widened: rows of so many steps stay in the first cache */
 #define RING 4        /* steps that are widened and not yet multiplied lie in this many places */
 #define AHEAD 2
 #define FETCH_BYTES 8192 /* codes are asked for so far ahead, a line at a time: a burst of requests would hold up the loads behind it */
@@ -27,7 +28,7 @@ INLINE void fetch(const uint8_t *codes) { _mm_prefetch((const char *)codes + FET
 
 /*
  * A step's codes as two B tiles, one after the other. INT8 codes stay above zero, 1 to 255: as fp16 they are then normal numbers, whose bits are
- * those of bf16 but for the exponent's bias, which takes two thirds of the time of signed numbers. finish_sums takes the excess off.
+ * those of bf16 but for the exponent's bias, which takes two thirds of the time of signed numbers. scaled_sums takes the excess off.
  */
 INLINE void widen_step(int32_t format, const uint8_t *codes, bf16 *to) {
   if (format == ROOKERY_QUANT_INT8) {
@@ -126,41 +127,25 @@ INLINE void stream_panel(int32_t format, int lower, const bf16 *a, size_t rows, 
   if (format != ROOKERY_QUANT_INT4) store_sums(sums, lower);
 }
 
-/* The same sums, of chunk after chunk of steps for all panels of a task, already widened: `sums` [panels][32][32]. */
-static void multiply_widened(const quant_job *job, const bf16 *a, size_t rows, const bf16 *b, const float *scales, size_t panels, float *sums) {
+/* The same sums of INT4, of segment after segment for all panels of a task, already widened: `sums` [panels][32][32]. */
+static void multiply_segments(const quant_job *job, const bf16 *a, size_t rows, const bf16 *b, const float *scales, size_t panels, float *sums) {
   _Alignas(64) float made[ROW_BLOCK_TILES * PANEL];
-  size_t steps = quant_steps(&job->weight), segments = quant_segments(&job->weight);
-  int by_segment = job->weight.format == ROOKERY_QUANT_INT4, lower = rows > 16;
-  size_t chunk = by_segment ? ceil_div(job->weight.segment, STEP) : CHUNK_STEPS;
-  for (size_t s = 0; s < steps; s += chunk) {
-    size_t end = smaller(s + chunk, steps);
+  size_t steps = quant_steps(&job->weight), segments = quant_segments(&job->weight), segment_steps = ceil_div(job->weight.segment, STEP);
+  int lower = rows > 16;
+  for (size_t segment = 0; segment < segments; segment++) {
+    size_t begin = segment * segment_steps, end = smaller(begin + segment_steps, steps);
     for (size_t p = 0; p < panels; p++) {
       float *to = sums + p * ROW_BLOCK_TILES * PANEL;
-      if (!s && by_segment) memset(to, 0, rows * PANEL * sizeof(float));
-      if (!s || by_segment) clear_tiles(lower);
-      else load_sums(to, lower);
-      for (size_t i = s; i < end; i++) multiply_step(a + i * rows * STEP, b + (p * steps + i) * STEP * PANEL, lower);
-      store_sums(by_segment ? made : to, lower);
-      if (by_segment) add_segment(made, scales + (p * segments + s / chunk) * PANEL, rows, to);
+      if (!segment) memset(to, 0, rows * PANEL * sizeof(float));
+      clear_tiles(lower);
+      for (size_t i = begin; i < end; i++) multiply_step(a + i * rows * STEP, b + (p * steps + i) * STEP * PANEL, lower);
+      store_sums(made, lower);
+      add_segment(made, scales + (p * segments + segment) * PANEL, rows, to);
     }
   }
 }
 
-static void finish_sums(const quant_job *job, const float *scales, float *sums, size_t row, size_t rows, size_t panel) {
-  int by_segment = job->weight.format == ROOKERY_QUANT_INT4;
-  for (size_t r = 0; r < rows; r++) {
-    for (size_t c = 0; c < PANEL; c += LANES) {
-      f32_lanes v = load_f32(sums + r * PANEL + c);
-      if (job->weight.format == ROOKERY_QUANT_INT8) v = vector_fma(splat(job->row_sums[row + r]), splat(-INT8_ZERO), v);
-      if (!by_segment) v *= load_f32(scales + c);
-      if (job->row_scales) v *= splat(job->row_scales[row + r]);
-      store_f32(sums + r * PANEL + c, v);
-    }
-  }
-  store_block(&job->target, sums, row, rows, panel * PANEL);
-}
-
-static void stream_group(const quant_job *job, size_t group, size_t first, size_t last, size_t row, size_t rows) {
+static void stream_panels(const quant_job *job, const sums_target *target, size_t group, size_t first, size_t last, size_t row, size_t rows) {
   _Alignas(64) float sums[ROW_BLOCK_TILES * PANEL];
   const quant_weight *w = &job->weight;
   size_t steps = quant_steps(w), segment_steps = ceil_div(w->segment, STEP);
@@ -179,7 +164,7 @@ static void stream_group(const quant_job *job, size_t group, size_t first, size_
       default: STREAM(ROOKERY_QUANT_INT4, 1);
     }
 #undef STREAM
-    finish_sums(job, scales, sums, row, rows, p);
+    store_block(target, sums, row, rows, p * PANEL);
   }
 }
 
@@ -196,25 +181,53 @@ static void widen_panels(const quant_weight *w, size_t group, size_t first, size
   settle_stores();
 }
 
-void quant_tile_panels(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch) {
+static void multiply_widened(const quant_job *job, const sums_target *target, size_t group, size_t first, size_t last, bf16 *widened) {
+  const quant_weight *w = &job->weight;
+  size_t row = (size_t)job->offsets[group], end = (size_t)job->offsets[group + 1], bytes = quant_steps(w) * STEP * PANEL * sizeof(bf16);
+  for (size_t unit = first; unit < last; unit++) {
+    for (size_t half = 0; half < job->halves; half++) {
+      size_t panel = unit + half * job->units;
+      widen_panels(w, group, panel, panel + 1, widened + ((unit - first) * job->halves + half) * (bytes / sizeof(bf16)));
+    }
+  }
+  matmul_job product = {.dtype = ROOKERY_BF16, .a = job->a, .target = *target, .inner = w->inner, .units = job->units, .halves = job->halves};
+  if (job->rounds) product.a = (const char *)(job->tiles + row * round_up(w->inner, STEP) - row * w->inner);
+  size_t unit_bytes = job->halves * bytes;
+  matmul_units units = {(const char *)widened - first * unit_bytes, unit_bytes, bytes, first, last, 0, w->inner, 0};
+  matmul_tile_block(&product, row, end - row, units, 0);
+}
+
+static void multiply_by_segments(const quant_job *job, const sums_target *target, size_t group, size_t first, size_t last, bf16 *widened) {
   _Alignas(64) float sums[MOST_TASK_PANELS * ROW_BLOCK_TILES * PANEL];
   const quant_weight *w = &job->weight;
   size_t row = (size_t)job->offsets[group], end = (size_t)job->offsets[group + 1], configured = 0;
-  if (end - row <= ROW_BLOCK_TILES) {
-    stream_group(job, group, first, last, row, end - row);
-  } else {
-    widen_panels(w, group, first, last, scratch);
-    const float *scales = quant_panel_scales(w, group, first);
-    for (size_t rows; row < end; row += rows) {
-      rows = smaller(end - row, ROW_BLOCK_TILES);
-      if (rows != configured) configure_tiles(rows);
-      configured = rows;
-      multiply_widened(job, job->tiles + row * round_up(w->inner, STEP), rows, scratch, scales, last - first, sums);
-      for (size_t p = first; p < last; p++) {
-        finish_sums(job, quant_panel_scales(w, group, p), sums + (p - first) * ROW_BLOCK_TILES * PANEL, row, rows, p);
-      }
-    }
+  widen_panels(w, group, first, last, widened);
+  for (size_t rows; row < end; row += rows) {
+    rows = smaller(end - row, ROW_BLOCK_TILES);
+    if (rows != configured) configure_tiles(rows);
+    configured = rows;
+    multiply_segments(job, job->tiles + row * round_up(w->inner, STEP), rows, widened, quant_panel_scales(w, group, first), last - first, sums);
+    for (size_t p = first; p < last; p++) store_block(target, sums + (p - first) * ROW_BLOCK_TILES * PANEL, row, rows, p * PANEL);
   }
   _tile_release();
+}
+
+void quant_tile_units(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch) {
+  const quant_weight *w = &job->weight;
+  size_t row = (size_t)job->offsets[group], rows = (size_t)job->offsets[group + 1] - row;
+  int by_segment = w->format == ROOKERY_QUANT_INT4;
+  sums_scales scales = {by_segment ? 0 : quant_panel_scales(w, group, 0), job->row_scales, w->format == ROOKERY_QUANT_INT8 ? job->row_sums : 0, INT8_ZERO};
+  sums_target target = job->target;
+  if (!by_segment || job->row_scales) target.scales = &scales;
+  if (rows <= ROW_BLOCK_TILES) {
+    for (size_t half = 0; half < job->halves; half++) {
+      stream_panels(job, &target, group, first + half * job->units, last + half * job->units, row, rows);
+    }
+    _tile_release();
+  } else if (by_segment) {
+    multiply_by_segments(job, &target, group, first, last, scratch);
+  } else {
+    multiply_widened(job, &target, group, first, last, scratch);
+  }
 }
 #endif

@@ -17,13 +17,15 @@ typedef struct {
 } finished_block;
 
 /* How the rows of a block go to memory. Blocks of whole panels, which most are, have loops of their own: see multiply_chunk. */
-enum { NO_ROWS, BF16_ROWS, BF16_SUM_ROWS, GATED_ROWS, F32_ROWS, F32_SUM_ROWS, PAST_CACHE_ROWS };
+enum { NO_ROWS, BF16_ROWS, BF16_SUM_ROWS, GATED_ROWS, F32_ROWS, F32_SUM_ROWS, PAST_CACHE_ROWS, SCALED = 8 };
 
 INLINE int way_of(const finished_block *block) {
   const sums_target *target = block->target;
   if (!block->left || block->column + PANEL > target->columns) return NO_ROWS;
-  if (block->gate) return GATED_ROWS;
-  if (target->dtype == ROOKERY_BF16) return target->addend ? BF16_SUM_ROWS : BF16_ROWS;
+  int scaled = target->scales ? SCALED : 0;
+  if (block->gate) return GATED_ROWS | scaled;
+  if (target->dtype == ROOKERY_BF16) return (target->addend ? BF16_SUM_ROWS : BF16_ROWS) | scaled;
+  if (scaled) return target->addend ? NO_ROWS : F32_ROWS | SCALED;
   return target->past_cache ? PAST_CACHE_ROWS : target->addend ? F32_SUM_ROWS : F32_ROWS;
 }
 
@@ -34,6 +36,8 @@ typedef struct {
   const char *addend;
   size_t row_bytes, left;
   f32_lanes squares;
+  const sums_scales *scales;
+  size_t row, column, gate_column;
 } row_cursor;
 
 INLINE row_cursor first_row(const finished_block *block) {
@@ -41,15 +45,16 @@ INLINE row_cursor first_row(const finished_block *block) {
   size_t element = target->dtype == ROOKERY_F32 ? sizeof(float) : sizeof(bf16), row_bytes = target->columns * element;
   size_t at = block->row * row_bytes + block->column * element;
   row_cursor row = {.sums = block->sums, .gate = block->gate, .c = target->c + at, .addend = target->addend + (target->addend ? at : 0),
-                    .row_bytes = row_bytes, .left = block->left};
+                    .row_bytes = row_bytes, .left = block->left, .scales = target->scales, .row = block->row, .column = block->column,
+                    .gate_column = block->column - (block->gate ? target->columns / 2 : 0)};
   /* an up projection's columns stand in the right half of c, their products at the same place of a row half as long */
   if (block->gate) row.gated = target->gated + block->row * (row_bytes / 2) + block->column * element - row_bytes / 2;
   return row;
 }
 
 /* silu(gate) up, of both as they are rounded to bf16: what is made of the stored ones on the way back is the same. */
-INLINE __m512i gated_product(const float *gate, __m512i up) {
-  __m512i narrow = narrow32((__m512)load_f32(gate), (__m512)load_f32(gate + LANES));
+INLINE __m512i gated_product(f32_lanes low, f32_lanes high, __m512i up) {
+  __m512i narrow = narrow32((__m512)low, (__m512)high);
   f32_lanes product[2];
   for (int half = 0; half < 2; half++) {
     __m256i g = half ? _mm512_extracti64x4_epi64(narrow, 1) : _mm512_castsi512_si256(narrow), u = half ? _mm512_extracti64x4_epi64(up, 1) : _mm512_castsi512_si256(up);
@@ -59,11 +64,14 @@ INLINE __m512i gated_product(const float *gate, __m512i up) {
   return narrow32((__m512)product[0], (__m512)product[1]);
 }
 
-INLINE int is_f32_way(int way) { return way == F32_ROWS || way == F32_SUM_ROWS || way == PAST_CACHE_ROWS; }
+INLINE int is_f32_way(int way) { return way == F32_ROWS || way == (F32_ROWS | SCALED) || way == F32_SUM_ROWS || way == PAST_CACHE_ROWS; }
 
 INLINE void store_next_row(row_cursor *row, int way) {
   if (way == NO_ROWS || !row->left) return;
   f32_lanes low = load_f32(row->sums), high = load_f32(row->sums + LANES);
+  int is_scaled = way & SCALED;
+  way &= ~SCALED;
+  if (is_scaled) { low = scaled_sums(row->scales, low, row->row, row->column); high = scaled_sums(row->scales, high, row->row, row->column + LANES); }
   if (way == F32_SUM_ROWS) { low += load_f32((const float *)row->addend); high += load_f32((const float *)row->addend + LANES); }
   if (way == BF16_SUM_ROWS) { low += load_bf16((const bf16 *)row->addend); high += load_bf16((const bf16 *)row->addend + LANES); }
   if (is_f32_way(way)) row->squares = vector_fma(high, high, vector_fma(low, low, row->squares));
@@ -77,7 +85,10 @@ INLINE void store_next_row(row_cursor *row, int way) {
     __m512i narrow = narrow32((__m512)low, (__m512)high);
     _mm512_storeu_si512(row->c, narrow);
     if (way == GATED_ROWS) {
-      _mm512_storeu_si512(row->gated, gated_product(row->gate, narrow));
+      low = load_f32(row->gate);
+      high = load_f32(row->gate + LANES);
+      if (is_scaled) { low = scaled_sums(row->scales, low, row->row, row->gate_column); high = scaled_sums(row->scales, high, row->row, row->gate_column + LANES); }
+      _mm512_storeu_si512(row->gated, gated_product(low, high, narrow));
       row->gate += PANEL;
       row->gated += row->row_bytes / 2;
     }
@@ -85,6 +96,7 @@ INLINE void store_next_row(row_cursor *row, int way) {
   if (way == F32_SUM_ROWS || way == BF16_SUM_ROWS) row->addend += row->row_bytes;
   row->sums += PANEL;
   row->c += row->row_bytes;
+  row->row++;
   row->left--;
 }
 
@@ -179,7 +191,9 @@ static void store_tiles(tile_run *run, size_t rows) {
   switch (way) {                                                                                                 \
     CHUNK_BY_WAY(NO_ROWS, lower) CHUNK_BY_WAY(BF16_ROWS, lower) CHUNK_BY_WAY(BF16_SUM_ROWS, lower)               \
     CHUNK_BY_WAY(GATED_ROWS, lower) CHUNK_BY_WAY(F32_ROWS, lower) CHUNK_BY_WAY(F32_SUM_ROWS, lower)              \
-    CHUNK_BY_WAY(PAST_CACHE_ROWS, lower)                                                                         \
+    CHUNK_BY_WAY(PAST_CACHE_ROWS, lower) CHUNK_BY_WAY(BF16_ROWS | SCALED, lower)                                 \
+    CHUNK_BY_WAY(BF16_SUM_ROWS | SCALED, lower) CHUNK_BY_WAY(GATED_ROWS | SCALED, lower)                         \
+    CHUNK_BY_WAY(F32_ROWS | SCALED, lower)                                                                       \
   }
 
 /* The sums [32, 32] = before (or 0) + a chunk of A times a panel's part will be at `sums` after the next chunk, or store_tiles. */

@@ -180,11 +180,13 @@ for (const { shape, offsets } of shapes) {
 }
 
 describe("the gated product with a small weight", () => {
-  for (const dtype of dtypes) {
-    it(`is made of c in ${dtype}`, () => {
-      const shape: Shape = { format: "int8", groups: 2, out: 128, in: 64, segment: 64 };
-      const offsets = [2, 20, 60];
-      const [rows, code] = [60, dtypeCodes[dtype]];
+  for (const [format, dtype] of (["fp8", "int8", "int4"] as const).flatMap((one) =>
+    dtypes.map((other) => [one, other] as const),
+  )) {
+    it(`is made of c in ${format} and ${dtype}, in groups of few rows and of many`, () => {
+      const shape: Shape = { format, groups: 6, out: 128, in: 64, segment: 64 };
+      const offsets = [2, 20, 60, 61, 61, 75, 140];
+      const [rows, code] = [140, dtypeCodes[dtype]];
       const { packed } = randomWeight(shape);
       using _ = packed;
       using a = toMemory(normals(rows * 64, 1, dtype), dtype);
@@ -193,14 +195,14 @@ describe("the gated product with a small weight", () => {
       using expected = emptyMemory(rows * 64, dtype);
       using offsetsMemory = toMemoryI32(offsets);
       const size = {
-        format: quantCodes.int8,
+        format: quantCodes[format],
         dtype: code,
         rows,
         inner: 64,
         columns: 128,
-        groups: 2,
+        groups: 6,
         segment: 64,
-        rounds: 0,
+        rounds: format === "fp8" ? 1 : 0,
       };
       using scratch = scratchMemory(quantMatmulScratchBytes({ ...size, threads: 1 }));
       const rest = { pool: null, a, packed, addend: null, c, cDtype: code, gated, activationScales: null };
