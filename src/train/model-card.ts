@@ -36,7 +36,7 @@ function stretchesText(segments: readonly Segment[]): string {
   const texts = segments.map(({ name, schedule, batchTokens, sequenceLength, long, config }) => {
     const share = long ? `, ${Math.round(100 * long.share)}% of it documents of ${long.tokens} tokens or more` : "";
     const rope = name === pretrainingName ? "" : `, RoPE ${ropeText(config)}`;
-    return `${plain(name)}: ${schedule.totalSteps} updates of ${batchTokens} tokens in rows of ${sequenceLength}${share}${rope}`;
+    return `${plain(name)}: ${schedule.totalSteps} updates of ${batchTokens} tokens in rows of ${sequenceLength}${share}${rope}, peak learning rate ${schedule.peakLearningRate}`;
   });
   return texts.join("; ");
 }
@@ -81,7 +81,7 @@ A mixture-of-experts language model of the Hunyuan-Large architecture, trained b
 
 ## Training
 
-${tokens} tokens in ${steps} updates${isPlain ? ` of ${options.batchTokens}` : ""}, seed ${options.seed}.${options.from === undefined ? "" : ` It began with the weights of ${plain(options.from)}.`}${isPlain ? "" : ` ${stretchesText(segments)}.`} Peak learning rate ${options.learningRate}, routing \`${options.routing}\` at capacity factor ${options.capacityFactor}.
+${tokens} tokens in ${steps} updates${isPlain ? ` of ${options.batchTokens}` : ""}, seed ${options.seed}.${options.from === undefined ? "" : ` It began with the weights of ${plain(options.from)}.`}${isPlain ? "" : ` ${stretchesText(segments)}.`}${isPlain ? ` Peak learning rate ${options.learningRate}, routing` : " Routing"} \`${options.routing}\` at capacity factor ${options.capacityFactor}.
 
 | source | license | tokens | documents |
 | --- | --- | --- | --- |

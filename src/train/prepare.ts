@@ -14,7 +14,7 @@ import { checkModelConfig, type ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
 import { BpeTrainer } from "../text/bpe-trainer.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
-import type { TrainOptions } from "./options.ts";
+import { type TrainOptions, trainOptionsSchema } from "./options.ts";
 
 /** The part of the options that says what to read. */
 export function dataOptionsOf(options: TrainOptions): DataOptions {
@@ -54,6 +54,13 @@ const changeable: readonly string[] = ["ropeTheta", "ropeScaling", "maxPositionE
 
 /** The options with the model's own configuration and tokenizer. @throws RookeryError INVALID_OPTION for another shape. */
 export function optionsFrom(options: TrainOptions, { config, path: folder }: LoadedModel): TrainOptions {
+  if (options.preset !== trainOptionsSchema.parse({}).preset) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `--preset ${options.preset} is given beside --from ${options.from}`,
+      "leave it out: a model has its configuration",
+    );
+  }
   const changes = Object.entries(options.model).filter(([, value]) => value !== undefined);
   for (const [key, value] of changes) {
     if (changeable.includes(key) || JSON.stringify(value) === JSON.stringify(config[key as keyof ModelConfig]))

@@ -220,5 +220,11 @@ test("stages that cannot be had are refused before anything is trained", async (
   await refuse({ stages: [{ ...stage, longTokens: 20, mixture: { nobody: 1 } }] }, /the mixture names "nobody"/);
   await refuse({ stages: [stage], stage: "long-context" }, /--stage long-context is given beside/);
   await refuse({ from: "nobody" }, /nobody/);
-  assert.deepEqual(runs(), []);
+  const { modelFolder } = await runTraining(options({ name: "base", steps: 1 }), {});
+  const from = { from: modelFolder, model: {}, steps: 1 };
+  await refuse({ ...from, preset: "mini" }, /--preset mini is given beside --from/);
+  await refuse({ ...from, model: { hiddenSize: 64 } }, /model.hiddenSize is 64, that of --from .* 32/);
+  await refuse({ ...from, tokenizer: runsFolder }, /--tokenizer .* is given beside --from/);
+  await refuse({ ...from, stages: [stage] }, /each of the stages has a length of its own/);
+  assert.deepEqual(runs(), ["base"]);
 });
