@@ -148,13 +148,6 @@ export async function scrollBuild(
     });
   }
   const kept = items.filter(({ rejected }) => rejected === null);
-  if (kept.length === 0) {
-    throw new RookeryError(
-      "BAD_DATA",
-      "no question was left of these documents",
-      "give longer documents, or fewer --checks",
-    );
-  }
   const [records, rejected, page] = ["records.jsonl", "rejected.jsonl", "build.html"].map((name) =>
     path.join(out, name),
   ) as [string, string, string];
@@ -164,7 +157,9 @@ export async function scrollBuild(
   );
   writeLines(
     rejected,
-    items.flatMap(({ record, rejected: finding }) => (finding ? [{ ...finding, ...record }] : [])),
+    items.flatMap(({ record, rejected: finding }) =>
+      finding ? [{ rejected_by: finding.check, because: finding.reason, ...record }] : [],
+    ),
   );
   const forPerson = kept.filter(({ doubt }) => options.review === "all" || doubt !== null);
   const review = forPerson.length === 0 ? null : path.join(out, "review.jsonl");
@@ -179,6 +174,15 @@ export async function scrollBuild(
   }
   const report = reportBuild(items, documents);
   writeFileAtomic(page, buildPage(report, items, rookeryVersion));
+  if (kept.length === 0) {
+    const what =
+      items.length === 0 ? "no question could be made" : `none of ${items.length} questions passed the checks`;
+    throw new RookeryError(
+      "BAD_DATA",
+      `${what} of these documents`,
+      `see ${page}; give longer documents, or fewer --checks`,
+    );
+  }
   return { ...report, records, rejected, review, page };
 }
 

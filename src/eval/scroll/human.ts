@@ -6,14 +6,18 @@ import type { JudgedResponse, JudgedScore } from "./judge.ts";
 import type { ScrollRecord } from "./record.ts";
 import type { ScrollScore } from "./scores.ts";
 
-/** Writes the sample once: what is decided on it stays with it. Answers that were graded without a judge are no part of it. */
+/**
+ * Writes the sample once: what is decided on it stays with it. Answers that were graded without a judge are no part of it.
+ * @returns whether there is a sample: a judge may have graded nothing.
+ */
 export function writeHumanSample(
   file: string,
   items: readonly { record: ScrollRecord; score: JudgedScore; response: JudgedResponse | undefined }[],
   { count, seed }: { count: number; seed: number },
-): void {
-  if (fs.existsSync(file)) return;
+): boolean {
+  if (fs.existsSync(file)) return true;
   const graded = items.filter(({ record, score }) => record.check === null && score.score !== null);
+  if (graded.length === 0) return false;
   const sample = new Draws(seed, "human sample").sample(graded, Math.min(count, graded.length));
   writeReviewQueue(
     file,
@@ -25,6 +29,7 @@ export function writeHumanSample(
       why: { reason: "sample", detail: "accept the judge's score, reject it, or edit it (0 to 1)" },
     })),
   );
+  return true;
 }
 
 /** The scores of the person: the judge's where they accepted it, its opposite where they rejected it, their own where they edited it. */

@@ -60,6 +60,9 @@ const terms: Make = (source, count, draws) => {
   }));
 };
 
+/** A heading without its number: a sentence that has it tells where it stands. */
+const nameIn = (heading: string) => heading.replace(/^[\d.\s]+|^第\s*\S+\s*[章节]\s*/u, "") || heading;
+
 const places: Make = (source, count, draws) => {
   const { language, sections } = source;
   const named = namedSections(source);
@@ -67,7 +70,7 @@ const places: Make = (source, count, draws) => {
   const known = new Set<ScrollSection>(named);
   const within = sentencesOf(source).flatMap((sentence) => {
     const section = sectionOf(sections, sentence);
-    const isTold = section?.heading && sentence.text.includes(section.heading);
+    const isTold = section?.heading && sentence.text.includes(nameIn(section.heading));
     return section && known.has(section) && !isTold ? [{ sentence, heading: section.heading! }] : [];
   });
   return spreadOver(within, count, draws).map(({ sentence, heading }) => ({
