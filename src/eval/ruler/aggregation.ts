@@ -3,39 +3,42 @@ import { Draws } from "../../tasks/random.ts";
 import type { Draft, DraftContext, HaystackLanguage, LongPrompt, RulerTask } from "./item.ts";
 import { distinctNames, plainWords } from "./vocabulary.ts";
 
-const numCommon = 10;
-
 type WordCounts = { common: number; other: number };
 
+type WordScale = WordCounts & { numCommon: number; example?: WordCounts & { numOthers: number } };
+
 /** How often a common and another word come, and in the solved list in front. RULER has the first from 4,096 tokens up, else the second. */
-const commonWordScales: readonly (WordCounts & { example?: WordCounts & { numOthers: number } })[] = [
-  { common: 30, other: 3, example: { common: 10, other: 3, numOthers: 30 } },
-  { common: 6, other: 1, example: { common: 3, other: 1, numOthers: 10 } },
-  { common: 4, other: 1 },
-  { common: 2, other: 1 },
+const commonWordScales: readonly WordScale[] = [
+  { numCommon: 10, common: 30, other: 3, example: { common: 10, other: 3, numOthers: 30 } },
+  { numCommon: 10, common: 6, other: 1, example: { common: 3, other: 1, numOthers: 10 } },
+  { numCommon: 10, common: 4, other: 1 },
+  { numCommon: 10, common: 2, other: 1 },
+  { numCommon: 5, common: 2, other: 1 },
 ];
 const leastLengthOfFirstScale = 4096;
 
 /** Words that come seldom, at the least. */
-const leastOthers = 10;
+const leastOthers = 5;
 
-const commonWords: Record<HaystackLanguage, { start: string; question: string; answerPrefix: string }> = {
+type Wording = { start: string; question(count: number): string; answerPrefix(count: number): string };
+
+const commonWords: Record<HaystackLanguage, Wording> = {
   en: {
     start: "Here is a numbered list of words. Some of them come more often than others. Remember which.",
-    question: `What are the ${numCommon} words that come most often in the list above?`,
-    answerPrefix: ` The ${numCommon} words that come most often in the list are:`,
+    question: (count) => `What are the ${count} words that come most often in the list above?`,
+    answerPrefix: (count) => ` The ${count} words that come most often in the list are:`,
   },
   zh: {
     start: "下面是一个编号的词语列表，有些词比其他词出现得更多，请记住它们。",
-    question: `上面的列表里出现最多的${numCommon}个词是什么？`,
-    answerPrefix: `列表里出现最多的${numCommon}个词是：`,
+    question: (count) => `上面的列表里出现最多的${count}个词是什么？`,
+    answerPrefix: (count) => `列表里出现最多的${count}个词是：`,
   },
 };
 
 /** Every word once, in random order. Where plain words would not do, all of them are pairs, so that none is told by its form. */
 function wordList(draws: Draws, language: HaystackLanguage, length: number): () => string {
   const words = draws.shuffle([...new Set(plainWords[language])]);
-  const needed = numCommon + 40 + length / 12; // a word that comes three times takes 12 tokens at the least
+  const needed = 50 + length / 12; // a word that comes three times takes 12 tokens at the least
   const pair = distinctNames(draws, language);
   const remaining = (needed <= words.length ? words : []).values();
   return () => remaining.next().value ?? pair();
@@ -52,10 +55,12 @@ const repeat = (words: readonly string[], times: number) => words.flatMap((word)
 
 const numberedAnswer = (words: readonly string[]) => words.map((word, index) => `${index + 1}. ${word}`).join(" ");
 
-function draftCommonWords(scale: (typeof commonWordScales)[number], { draws, language, length }: DraftContext): Draft {
+function draftCommonWords(scale: WordScale, { draws, language, length }: DraftContext): Draft {
   const word = wordList(draws, language, length);
   const take = (count: number) => Array.from({ length: count }, () => word());
-  const { start, question, answerPrefix } = commonWords[language];
+  const { numCommon } = scale;
+  const { start, ...words } = commonWords[language];
+  const [question, answerPrefix] = [words.question(numCommon), words.answerPrefix(numCommon)];
   let solved = "";
   if (scale.example) {
     const common = take(numCommon);

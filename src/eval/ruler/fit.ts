@@ -21,7 +21,7 @@ export type FittedPrompt = LongPrompt & {
 /** Tokens beyond the ideal answer, for words around it. */
 const spareAnswerTokens = 16;
 /** How much of the room a draft may take before there is any haystack, if another takes less. */
-const largestFixedShare = 0.75;
+const largestFixedShare = 0.85;
 
 /** What a reader that understands everything writes: all answers, or the longest of those that will do. */
 export function idealAnswer({ metric }: Pick<RulerTask, "metric">, answers: readonly string[]): string {

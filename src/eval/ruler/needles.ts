@@ -119,7 +119,18 @@ type NeedleTask = {
 /** Short of room, the answer's beginning does not say the question again. */
 const shortPrefix: Record<HaystackLanguage, string> = { en: " Answer:", zh: "答案：" };
 
-function draftsOfNeedles(task: NeedleTask, { draws, language, prose }: DraftContext): [Draft, Draft] {
+function draftsOfNeedles(task: NeedleTask, context: DraftContext): [Draft, ...Draft[]] {
+  const withShortPrefix =
+    (draft: Draft): Draft =>
+    (units) => ({ ...draft(units), answerPrefix: shortPrefix[context.language] });
+  const whole = draftOfNeedles(task, context);
+  const half = (count: number) => Math.ceil(count / 2);
+  const { numKeys, numQueries, numValues } = task;
+  const smaller = { ...task, numKeys: half(numKeys), numQueries: half(numQueries), numValues: half(numValues) };
+  return [whole, withShortPrefix(whole), withShortPrefix(draftOfNeedles(smaller, context))];
+}
+
+function draftOfNeedles(task: NeedleTask, { draws, language, prose }: DraftContext): Draft {
   const needles = new Needles(draws, language);
   const keys = Array.from({ length: Math.max(task.numKeys, task.numQueries) }, () => needles.next(task.keys));
   const pairs = keys.flatMap((key) =>
@@ -136,7 +147,7 @@ function draftsOfNeedles(task: NeedleTask, { draws, language, prose }: DraftCont
   const answers = hidden.filter(({ isAsked }) => isAsked).map(({ value }) => value);
   const depth = Math.min(...hidden.filter(({ isAsked }) => isAsked).map((one) => one.depth));
   const { separator, unit } = unitsOf(task, needles, language, prose);
-  const draft = (units: number): LongPrompt => {
+  return (units: number): LongPrompt => {
     const text = hide(
       Array.from({ length: units }, (_, index) => unit(index)),
       hidden,
@@ -144,7 +155,6 @@ function draftsOfNeedles(task: NeedleTask, { draws, language, prose }: DraftCont
     const question = { haystack: text.join(separator), keys: [...asked], isOneValue: answers.length === 1 };
     return { ...needleQuestion(language, task.values, question), answers, depth };
   };
-  return [draft, (units) => ({ ...draft(units), answerPrefix: shortPrefix[language] })];
 }
 
 function unitsOf(task: NeedleTask, needles: Needles, language: HaystackLanguage, prose: DraftContext["prose"]) {

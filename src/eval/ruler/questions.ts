@@ -1,5 +1,5 @@
 /** RULER's qa tasks: a question whose paragraphs lie among others. */
-import type { DraftContext, HaystackLanguage, LongPrompt, Passage, QuestionSource, RulerTask } from "./item.ts";
+import type { Draft, DraftContext, HaystackLanguage, LongPrompt, Passage, QuestionSource, RulerTask } from "./item.ts";
 import { hide } from "./needles.ts";
 
 const words: Record<
@@ -23,14 +23,14 @@ const words: Record<
 };
 
 /** A unit is a sentence: the last distractor may be a part of its paragraph, so that any length can be filled. */
-function draftQuestion(source: QuestionSource, { draws, language }: DraftContext) {
+function draftsOfQuestion(source: QuestionSource, { draws, language }: DraftContext): [Draft, Draft] {
   const asked = source.question(draws);
   const distractor = source.distractors(asked, draws);
   const places = asked.gold.map(() => draws.between(0, 9999) / 9999);
   const { start, again, document, question, answer } = words[language];
   const separator = language === "en" ? " " : "";
   const text = ({ title, sentences }: Passage) => `${title}\n${sentences.join(separator)}`;
-  return (units: number): LongPrompt => {
+  const draft = (gold: readonly Passage[], units: number): LongPrompt => {
     const around: string[] = [];
     for (let left = units, index = 0; left > 0; index++) {
       const passage = distractor(index);
@@ -38,7 +38,7 @@ function draftQuestion(source: QuestionSource, { draws, language }: DraftContext
       left -= Math.max(1, sentences.length);
       around.push(text({ ...passage, sentences }));
     }
-    const hidden = asked.gold.map((passage, index) => ({ text: text(passage), depth: places[index]! }));
+    const hidden = gold.map((passage, index) => ({ text: text(passage), depth: places[index]! }));
     const documents = hide(around, hidden).map((one, index) => `${document} ${index + 1}: ${one}`);
     return {
       input: `${start}\n\n${documents.join("\n\n")}\n\n${again}\n\n${question}${asked.question}`,
@@ -47,6 +47,14 @@ function draftQuestion(source: QuestionSource, { draws, language }: DraftContext
       depth: Math.min(...places),
     };
   };
+  // short of room, of the paragraphs that answer only their beginning and the sentences with the answer
+  const needed = asked.gold.map((passage) => ({
+    ...passage,
+    sentences: passage.sentences.filter(
+      (sentence, at) => at === 0 || asked.answers.some((one) => sentence.includes(one)),
+    ),
+  }));
+  return [(units) => draft(asked.gold, units), (units) => draft(needed, units)];
 }
 
 export const questionTasks: readonly RulerTask[] = [
@@ -54,12 +62,12 @@ export const questionTasks: readonly RulerTask[] = [
     name: "qa_1",
     answerTokens: 32,
     metric: "any",
-    drafts: (context) => [draftQuestion(context.questions.single, context)],
+    drafts: (context) => draftsOfQuestion(context.questions.single, context),
   },
   {
     name: "qa_2",
     answerTokens: 32,
     metric: "any",
-    drafts: (context) => [draftQuestion(context.questions.twoHop, context)],
+    drafts: (context) => draftsOfQuestion(context.questions.twoHop, context),
   },
 ];
