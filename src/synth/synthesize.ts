@@ -13,7 +13,7 @@ import { type SetCounts, writeOutputs } from "./finish.ts";
 import { type SynthOptions, synthOptionsSchema } from "./options.ts";
 import { countSteps, drainJobs } from "./pipeline.ts";
 import { type Plan, prepareJobs } from "./prepare.ts";
-import { type Cost, noCost } from "./record.ts";
+import type { Cost } from "./record.ts";
 import { Roles, type SynthContext } from "./roles.ts";
 import { type SynthPaths, synthPaths } from "./run-files.ts";
 import { RunStore } from "./run-store.ts";
@@ -124,12 +124,17 @@ async function finish(run: Run, store: RunStore, plan: Plan, context: SynthConte
     ...{ recordsFile: paths.records, dataFile: paths.data, parquetFile: paths.parquet },
     reviewFile: fs.existsSync(paths.review) ? paths.review : null,
     ...counts,
-    ...{ isComplete: done + failed === total, failedSteps: failed, spent: store.spent ?? noCost },
+    ...{ isComplete: done + failed === total, failedSteps: failed, spent: rounded(store.spent) },
     targets: { domains: plan.domains, languages: plan.languages },
     seconds: (performance.now() - started) / 1000,
   };
   writeFileAtomic(paths.summary, `${JSON.stringify(result, null, 2)}\n`);
   return result;
+}
+
+/** Sums of money end in digits that depend on the order in which answers came. */
+function rounded({ money, ...tokens }: Cost): Cost {
+  return { ...tokens, money: Number(money.toFixed(9)) };
 }
 
 /** What the run was begun with; a configuration that is given again may change what does not make the set. */
