@@ -10,7 +10,9 @@ export type ScoreMap = {
   rows: readonly { name: string; scores: readonly (number | null)[] }[];
 };
 
-const frame = { left: 84, right: 16, top: 36, bottom: 78 };
+const frame = { right: 16, top: 36, bottom: 78 };
+/** Room for the names of rows: at least, and for each letter. */
+const nameWidth = { least: 84, letter: 7, around: 14 };
 const cell = { width: 48, height: 26 };
 const leastWidth = 560;
 const [low, high] = ["#c2473f", "#1f6feb"];
@@ -27,11 +29,13 @@ const rect = (x: number, y: number, width: number, height: number, score: number
 };
 
 export function scoreMapSvg({ title, xLabel, yLabel, columns, rows }: ScoreMap): string {
-  const width = Math.max(leastWidth, frame.left + frame.right + columns.length * cell.width);
-  const plotWidth = width - frame.left - frame.right;
+  const longestName = Math.max(0, ...rows.map(({ name }) => name.length));
+  const left = Math.max(nameWidth.least, nameWidth.around + nameWidth.letter * longestName);
+  const width = Math.max(leastWidth, left + frame.right + columns.length * cell.width);
+  const plotWidth = width - left - frame.right;
   const cellWidth = plotWidth / Math.max(1, columns.length);
   const bottom = frame.top + rows.length * cell.height;
-  const atX = (column: number) => frame.left + column * cellWidth;
+  const atX = (column: number) => left + column * cellWidth;
   const cells = rows.flatMap(({ name, scores }, row) => {
     const y = frame.top + row * cell.height;
     const drawn = scores.flatMap((score, column) =>
@@ -42,11 +46,11 @@ export function scoreMapSvg({ title, xLabel, yLabel, columns, rows }: ScoreMap):
             svgText(atX(column) + cellWidth / 2, y + cell.height / 2 + 4, score.toFixed(0)),
           ],
     );
-    return [svgText(frame.left - 6, y + cell.height / 2 + 4, name, "end"), ...drawn];
+    return [svgText(left - 6, y + cell.height / 2 + 4, name, "end"), ...drawn];
   });
   const middle = (frame.top + bottom) / 2;
   const key = [0, 25, 50, 75, 100].flatMap((score, index) => {
-    const x = frame.left + index * 60;
+    const x = left + index * 60;
     return [
       rect(x, bottom + 52, 16, 14, score),
       `<rect class="axis" x="${x}" y="${bottom + 52}" width="16" height="14" fill="none" stroke="#888"/>`,
@@ -55,9 +59,9 @@ export function scoreMapSvg({ title, xLabel, yLabel, columns, rows }: ScoreMap):
   });
   return svgFrame(title, width, bottom + frame.bottom, [
     ...cells,
-    `<rect class="axis" x="${frame.left}" y="${frame.top}" width="${plotWidth}" height="${bottom - frame.top}" fill="none" stroke="#888"/>`,
+    `<rect class="axis" x="${left}" y="${frame.top}" width="${plotWidth}" height="${bottom - frame.top}" fill="none" stroke="#888"/>`,
     ...columns.map((name, column) => svgText(atX(column) + cellWidth / 2, bottom + 16, name)),
-    svgText(frame.left + plotWidth / 2, bottom + 36, xLabel),
+    svgText(left + plotWidth / 2, bottom + 36, xLabel),
     svgText(14, middle, yLabel, "middle", ` transform="rotate(-90 14 ${middle})"`),
     ...key,
   ]);

@@ -102,7 +102,7 @@ export function buildPage(report: BuildReport, items: readonly BuiltItem[], rook
         barsSvg({
           title: "Questions that are left, by task",
           bars: tasks.map((one) => ({
-            name: one.name,
+            name: one.name.split(" / ").at(-1)!,
             parts: [one.left, one.drafted - one.left],
             label: `${one.left} of ${one.drafted}`,
           })),
@@ -114,6 +114,7 @@ export function buildPage(report: BuildReport, items: readonly BuiltItem[], rook
         ["check", "reached", "rejected"],
         checks.map(({ name, reached, rejected }) => [checkNames[name], String(reached), String(rejected)]),
       ),
+      ...countTable("By task", tasks),
       ...countTable("By drafter", drafters),
       ...countTable("By language", languages),
       "<h2>Documents</h2>",
