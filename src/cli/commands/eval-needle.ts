@@ -67,10 +67,10 @@ export async function evalNeedle(
   const name = modelNameOf(options.model);
   const folder = options.out ?? path.join("evals", `needle-${kind}-${language}-${name}`);
   const { prose, digest } = proseOf(options.haystack);
-  makeFolder(folder);
-  using jobs = openJobs(path.join(folder, "cells.sqlite"), folder);
   const model = await openLongModel(options, Math.max(...lengths), context, environment);
   try {
+    makeFolder(folder);
+    using jobs = openJobs(path.join(folder, "cells.sqlite"), folder);
     const selection = { kind, language, seed, needles, prose };
     const modelName = identityOf(options.model, model);
     const settings = {

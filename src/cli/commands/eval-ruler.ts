@@ -89,10 +89,10 @@ export async function evalRuler(
     ...(squad === undefined ? {} : { single: squadQuestions(squad) }),
     ...(hotpot === undefined ? {} : { twoHop: hotpotQuestions(hotpot) }),
   };
-  makeFolder(folder);
-  using jobs = openJobs(path.join(folder, "items.sqlite"), folder);
   const model = await openLongModel(options, Math.max(...lengths), context, environment);
   try {
+    makeFolder(folder);
+    using jobs = openJobs(path.join(folder, "items.sqlite"), folder);
     const modelName = identityOf(options.model, model);
     const settings = { modelName, tasks, lengths, languages, samples, seed, mode, concurrency, threshold };
     const sourceDigests = { haystack: digest ?? "", squad: squad ?? "", hotpot: hotpot ?? "" };

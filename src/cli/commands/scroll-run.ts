@@ -106,23 +106,20 @@ export async function scrollRun(
   const folder = options.out ?? path.join("evals", `scroll-${name}`);
   const { records: all, skipped } = await readScrollFiles(data, context);
   const records = all.slice(0, most);
+  const model = await openLongModel(options, undefined, context, environment);
+  await using _ = { [Symbol.asyncDispose]: () => model.close() };
   makeFolder(folder);
   using jobs = openJobs(path.join(folder, "responses.sqlite"), folder);
-  const model = await openLongModel(options, undefined, context, environment);
-  try {
-    const settings = {
-      modelName: identityOf(options.model, model),
-      maxTokens,
-      temperature,
-      seed,
-      mode,
-      policy,
-      concurrency,
-    };
-    await runScroll(model, records, settings, jobs, context);
-  } finally {
-    await model.close();
-  }
+  const settings = {
+    modelName: identityOf(options.model, model),
+    maxTokens,
+    temperature,
+    seed,
+    mode,
+    policy,
+    concurrency,
+  };
+  await runScroll(model, records, settings, jobs, context);
   const responses = [...scrollResponses(records, jobs)];
   const file = path.join(folder, "responses.jsonl");
   writeFileAtomic(file, responses.map((one) => `${JSON.stringify(one)}\n`).join(""));
