@@ -115,7 +115,8 @@ test("doctor names every part of the machine that Rookery needs", async () => {
   const report = JSON.parse(stdout);
   const names = report.checks.map((check: { name: string }) => check.name);
   const kernelChecks = report.kernels.used === null ? ["kernels"] : ["kernels", "kernel run"];
-  const expected = ["rookery", "node", "compiler", "kernel cache", "kernel levels", ...kernelChecks, "memory", "disk"];
+  const kernels = ["kernel cache", "kernel levels", ...kernelChecks];
+  const expected = ["rookery", "node", "compiler", ...kernels, "generated code", "memory", "disk"];
   assert.deepEqual(names, expected);
   if (report.kernels.used !== null) assert.ok(report.kernels.run.peakFlops > 0);
   assert.equal(

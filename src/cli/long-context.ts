@@ -71,6 +71,14 @@ export function identityOf(option: string, { name }: Pick<EvalModel, "name">): s
   return isUrl(option) ? name.slice(name.indexOf(" ") + 1) : modelNameOf(option);
 }
 
+/** Tells whether a file is the same again; "" for none. @throws as `readTextFile`. */
+export function digestOfFile(file: string | undefined): string {
+  if (file === undefined) return "";
+  return createHash("sha256").update(readTextFile(file, largestFileBytes)).digest("hex");
+}
+
+const largestFileBytes = 512 * 2 ** 20;
+
 /** A haystack of the user's own, and its digest. @throws as `readTextFile` and `textProse`. */
 export function proseOf(file: string | undefined): { prose: Prose | undefined; digest: string | null } {
   if (file === undefined) return { prose: undefined, digest: null };

@@ -11,7 +11,7 @@ import { openJobs } from "../../jobs/jobs.ts";
 import { lengthText, rulerPage } from "../../report/long-context-page.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { longModelOptions, openLongModel } from "../eval-model.ts";
-import { identityOf, longContextOptions, modelNameOf, proseOf } from "../long-context.ts";
+import { digestOfFile, identityOf, longContextOptions, modelNameOf, proseOf } from "../long-context.ts";
 import { alignColumns } from "../text.ts";
 
 const schema = z.strictObject({
@@ -95,7 +95,7 @@ export async function evalRuler(
     using jobs = openJobs(path.join(folder, "items.sqlite"), folder);
     const modelName = identityOf(options.model, model);
     const settings = { modelName, tasks, lengths, languages, samples, seed, mode, concurrency, threshold };
-    const sourceDigests = { haystack: digest ?? "", squad: squad ?? "", hotpot: hotpot ?? "" };
+    const sourceDigests = { haystack: digest ?? "", squad: digestOfFile(squad), hotpot: digestOfFile(hotpot) };
     const run = await runRuler(model, settings, { jobs, sources: { prose, questions }, sourceDigests }, context);
     const [page, answers] = [path.join(folder, "report.html"), path.join(folder, "answers.jsonl")];
     const encoder = new TextEncoder();
