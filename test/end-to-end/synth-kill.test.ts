@@ -45,7 +45,7 @@ function writeConfig(url: string): string {
 class Book {
   asked = 0;
   readonly answered = new Set<string>();
-  /** Asked for after they had been answered, since the last look. */
+  /** Asked for after they had been answered. */
   repeated = 0;
   killAt = Number.POSITIVE_INFINITY;
   child: ChildProcess | undefined;
@@ -76,7 +76,7 @@ async function run(book: Book, config: string, name: string, isResumed: boolean)
   return code;
 }
 
-it("killed at any moment, ends the same and repeats only what was under way", async () => {
+it("killed at any moment, ends the same and repeats only what was under way", async (test) => {
   const book = new Book();
   const { url, server } = await serveScripted(
     (body) => book.onRequest(body),
@@ -102,13 +102,14 @@ it("killed at any moment, ends the same and repeats only what was under way", as
       const code = await run(book, config, "killed", fs.existsSync(path.join(folder, "killed", "config.json")));
       if (code === 0) break;
       killed += 1;
-      assert.ok(book.repeated <= concurrency, `${book.repeated} requests were repeated after kill ${killed - 1}`);
-      book.repeated = 0;
+      assert.ok(book.repeated <= killed * concurrency, `${book.repeated} requests were repeated by kill ${killed}`);
     }
     assert.ok(killed >= kills - 1, `${killed} kills`);
     book.killAt = Number.POSITIVE_INFINITY;
     await run(book, config, "killed", true);
-    assert.ok(book.repeated <= concurrency, `${book.repeated} requests were repeated at the end`);
+    // what was under way at a kill may be asked for in a later session than the next
+    assert.ok(book.repeated <= killed * concurrency, `${book.repeated} requests were repeated`);
+    test.diagnostic(`${total} requests, ${killed} kills, ${book.repeated} requests repeated`);
     for (const file of ["records.jsonl", "data.jsonl"]) {
       const [calm, after] = ["calm", "killed"].map((name) => fs.readFileSync(path.join(folder, name, file)));
       assert.ok(calm!.length > 0 && calm!.equals(after!), `${file} differs`);
