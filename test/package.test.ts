@@ -36,6 +36,10 @@ const exportedNames: Record<string, string[]> = {
     ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
     ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
+  "./eval": [
+    ...["cacheCompressionOptionsSchema", "compareCaches", "compareResults", "defineTask", "evalCompareOptionsSchema"],
+    ...["evalRunOptionsSchema", "evaluate", "readItems", "readSummary", "taskNames"],
+  ],
   "./interop": [
     ...["exportGguf", "exportModel", "inspectDirectory", "loadModel", "loadTransformer", "readModelDirectory"],
     "resolveModel",

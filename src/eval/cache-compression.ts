@@ -121,6 +121,16 @@ function against(
   { items, variant }: Measured,
   { worst, seed }: CacheCompressionOptions,
 ): Pick<CacheVariant, "differences" | "positions" | "worst"> {
+  const changed = variant.texts.find(({ domain, bytes }) => {
+    return first.variant.texts.find((one) => one.domain === domain)?.bytes !== bytes;
+  });
+  if (changed) {
+    throw new RookeryError(
+      "BAD_DATA",
+      `the text ${changed.domain} has changed while models were evaluated`,
+      "begin anew under another --name, with files that nobody writes to",
+    );
+  }
   const names = { a: first.variant.label, b: variant.label };
   const comparison =
     items.length === 0

@@ -4,6 +4,7 @@
  */
 import { RookeryError } from "../../base/errors.ts";
 import { isPlainObject } from "../../base/option-schema.ts";
+import { detectLanguage } from "../../data/documents/language.ts";
 import { type Row, textOf, textsOf } from "../data/rows.ts";
 import type { GenerateTask, Scorer } from "./definition.ts";
 
@@ -30,9 +31,8 @@ function sentencesOf(text: string): number {
 }
 
 async function isLanguage(text: string, language: string): Promise<boolean> {
-  const { eld } = await import("eld");
-  const found = eld.detect(text).language;
-  return found === "" || found === language.split("-")[0];
+  const found = await detectLanguage(text);
+  return found === null || found === language.split("-")[0];
 }
 
 const checks: Record<string, Check> = {

@@ -23,6 +23,8 @@ export function lastBoxed(text: string): string | undefined {
 export function finalAnswer(solution: string): string {
   const boxed = lastBoxed(solution);
   if (boxed !== undefined) return boxed;
+  // a bare expression: no words but commands
+  if (!/(?:^|[^\\a-z])[a-z]{2,}|[\n$\p{sc=Han}]/iu.test(solution)) return solution.trim();
   const said = [
     ...solution.matchAll(
       /(?:answer(?: is|:)|答案(?:是|为|：|:))\s*\$?([^\n$]+?)\$?\s*(?:[.。]\s*(?:\n|$|I hope)|\n|$)/gi,

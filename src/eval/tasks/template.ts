@@ -34,7 +34,10 @@ const filters: Record<string, Filter> = {
     return index;
   },
   /** What comes after the last of a mark: `{{answer | after:#### }}`. */
-  after: (value, argument) => text(value).slice(text(value).lastIndexOf(argument) + argument.length),
+  after: (value, argument) =>
+    text(value)
+      .slice(text(value).lastIndexOf(argument) + argument.length)
+      .trim(),
 };
 
 export type Template = (row: Row) => unknown;

@@ -1,0 +1,28 @@
+/**
+ * Questions to models: benchmarks in their published formats, own tasks, texts, and comparisons.
+ *
+ * @example A benchmark, from a program
+ * import { evalRunOptionsSchema, evaluate } from "rookery/eval";
+ * const options = evalRunOptionsSchema.parse({ model: "models/nano", tasks: ["hellaswag"], data: "sets" });
+ * const { tasks } = await evaluate(options, { runsFolder: "runs", apiKey: undefined, judgeApiKey: undefined });
+ */
+export {
+  type CacheCompression,
+  type CacheCompressionOptions,
+  cacheCompressionOptionsSchema,
+  compareCaches,
+} from "./cache-compression.ts";
+export { compareResults, type EvalComparison, evalCompareOptionsSchema } from "./compare.ts";
+export type { EvalModel } from "./model.ts";
+export { type EvalRunOptions, evalRunOptionsSchema } from "./options.ts";
+export { readItems, readSummary } from "./results.ts";
+export { type EvalEnvironment, evaluate } from "./run.ts";
+export type { EvalSummary, ItemRow } from "./summary.ts";
+export { taskNames } from "./tasks/catalog.ts";
+export {
+  type ChoiceTask,
+  defineTask,
+  type GenerateTask,
+  type Scorer,
+  type TaskDefinition,
+} from "./tasks/definition.ts";
