@@ -53,10 +53,7 @@ const moneyText = (money: number): string => (money === 0 ? "none" : String(Numb
 function summary(report: SynthReport): string {
   const { records, kept, waiting, rejected, spent, bias } = report;
   return facts([
-    [
-      "records",
-      `${countText(records)}: ${countText(kept)} kept, ${countText(rejected)} rejected, ${countText(waiting)} wait for a person`,
-    ],
+    ["records", `${records}: ${kept} kept, ${rejected} rejected, ${waiting} wait for a person`],
     ["requests took", `${countText(tokensOf(spent))} tokens, ${moneyText(spent.money)} in money`],
     [
       "a kept record took",
@@ -69,7 +66,7 @@ function summary(report: SynthReport): string {
       "right ones kept",
       bias.answerable.records === 0
         ? "no answer is known"
-        : `${percentText(bias.answerable.keptRight / bias.answerable.records)} of the ${countText(bias.answerable.records)} records whose samples hold a right answer`,
+        : `${percentText(bias.answerable.keptRight / bias.answerable.records)} of the ${bias.answerable.records} records whose samples hold a right answer`,
     ],
   ]);
 }
@@ -81,7 +78,7 @@ function yieldSection({ yields, reasons }: SynthReport): string[] {
   const bars = yields.map(({ step, left, rejected, waiting, came }) => ({
     name: step,
     parts: [left, rejected, waiting],
-    label: `${shareText(left, came)} of ${countText(came)}`,
+    label: `${shareText(left, came)} of ${came}`,
   }));
   return [
     plots([
@@ -96,7 +93,7 @@ function yieldSection({ yields, reasons }: SynthReport): string[] {
             title: "Reasons of rejections",
             bars: reasons
               .slice(0, 16)
-              .map(({ reason, count }) => ({ name: wordsOf(reason), parts: [count], label: countText(count) })),
+              .map(({ reason, count }) => ({ name: wordsOf(reason), parts: [count], label: String(count) })),
             partNames: [],
           }),
     ]),
@@ -111,6 +108,7 @@ function yieldSection({ yields, reasons }: SynthReport): string[] {
             meaning,
             detail.slice(0, 160),
           ]),
+          "words",
         ),
   ];
 }
@@ -145,38 +143,46 @@ function compositionSection(report: SynthReport): string[] {
     shareTable("domain", domains),
     shareTable("language", languages),
     shareTable("difficulty", difficulties),
-    shareTable("variant", variants.slice(0, 30)),
+    shareTable("variant", variants.slice(0, 16)),
   ];
 }
 
-const sharesOf = (rows: readonly ShareRow[]) => {
-  const [made, kept] = [rows.reduce((sum, row) => sum + row.made, 0), rows.reduce((sum, row) => sum + row.kept, 0)];
-  return rows.map((row) => ({
-    ...row,
-    madeShare: row.made / Math.max(made, 1),
-    keptShare: row.kept / Math.max(kept, 1),
-  }));
-};
+const totalOf = (rows: readonly ShareRow[], what: "made" | "kept" | "keptFromSeeds"): number =>
+  Math.max(
+    1,
+    rows.reduce((sum, row) => sum + row[what], 0),
+  );
 
-/** Each with its share of what is kept, and below it its target. */
+const mostBars = 12;
+const mostRows = 30;
+
+/** Each with its share of what is kept; where there are targets, of what is kept from seeds, with the target below. */
 function sharesPlot(title: string, rows: readonly ShareRow[]): string {
-  const bars = sharesOf(rows.slice(0, 12)).flatMap(({ name, keptShare, target }) => [
-    { name, parts: [keptShare], label: percentText(keptShare) },
+  const hasTargets = rows.some(({ target }) => target !== null);
+  const what = hasTargets ? "keptFromSeeds" : "kept";
+  const total = totalOf(rows, what);
+  const shown = rows.filter((row) => row[what] > 0 || row.target !== null).slice(0, mostBars);
+  const bars = shown.flatMap(({ name, target, ...row }) => [
+    { name, parts: [row[what] / total], label: percentText(row[what] / total) },
     ...(target === null ? [] : [{ name: "target", parts: [0, target], label: percentText(target) }]),
   ]);
-  return bars.length === 0
-    ? ""
-    : barsSvg({ title: `${title}: share of what is kept`, bars, partNames: ["kept", "target"] });
+  if (bars.length === 0) return "";
+  const of = hasTargets ? "share of what is kept from seeds" : "share of what is kept";
+  return barsSvg({ title: `${title}: ${of}`, bars, partNames: hasTargets ? ["kept", "target"] : [] });
 }
 
 function shareTable(what: string, rows: readonly ShareRow[]): string {
   if (rows.length === 0) return "";
+  const [made, kept, keptFromSeeds] = (["made", "kept", "keptFromSeeds"] as const).map((one) => totalOf(rows, one));
   return table(
-    [what, "made", "share", "kept", "share", "target", "kept of made"],
-    sharesOf(rows).map(({ name, made, kept, madeShare, keptShare, target }) => [
-      ...[name, String(made), percentText(madeShare), String(kept), percentText(keptShare)],
-      ...[target === null ? "" : percentText(target), shareText(kept, made)],
-    ]),
+    [what, "made", "share", "kept", "share", "kept from seeds", "share", "target", "kept of made"],
+    rows
+      .slice(0, mostRows)
+      .map((row) => [
+        ...[row.name, String(row.made), percentText(row.made / made!), String(row.kept), percentText(row.kept / kept!)],
+        ...[String(row.keptFromSeeds), percentText(row.keptFromSeeds / keptFromSeeds!)],
+        ...[row.target === null ? "" : percentText(row.target), shareText(row.kept, row.made)],
+      ]),
   );
 }
 
@@ -185,7 +191,7 @@ function lengthsPlot(title: string, bins: readonly LengthBin[]): string {
   const bars = bins.map(({ from, kept, other }) => ({
     name: `${from}–${2 * from - 1}`,
     parts: [kept, other],
-    label: countText(kept + other),
+    label: String(kept + other),
   }));
   return barsSvg({ title: `${title}, in characters`, bars, partNames: ["kept", "not kept"] });
 }
@@ -224,6 +230,7 @@ function diversitySection({ diversity }: SynthReport): string[] {
       : table(
           ["cluster of kept instructions", "size", "typical words"],
           diversity.kept.clusters.map(({ example, size, words }) => [example, String(size), words.join(" ")]),
+          "words",
         ),
   ];
 }
@@ -241,13 +248,14 @@ function biasSection({ bias }: SynthReport): string[] {
   const usable = samples - unusableSamples;
   return [
     facts([
-      ["records whose answer is known", countText(bias.records)],
+      ["records whose answer is known", String(bias.records)],
       [
         "samples",
         `${countText(samples)}: ${shareText(unusableSamples, samples)} unusable; of the others ${shareText(wrongSamples, usable)} wrong`,
       ],
       ["most samples agree", agreedText(agreement)],
       ["all samples agree", agreedText(unanimity)],
+      ["the critic", criticText(critic)],
       ["kept after all filters", errorText(kept.wrong, kept.records)],
     ]),
     plots([samplesPlot(bySamples), criticPlot(critic), ladderPlot(bias)]),
@@ -279,8 +287,17 @@ function biasSection({ bias }: SynthReport): string[] {
   ];
 }
 
+/** What lies in the lower two tiers. */
+function criticText(critic: SynthReport["bias"]["critic"]): string {
+  const sum = (what: "right" | "wrong", most: number) =>
+    critic.filter(({ tier }) => tier <= most).reduce((total, one) => total + one[what], 0);
+  if (sum("right", 4) + sum("wrong", 4) === 0) return "judged no answer that is known";
+  const [wrong, right] = [shareText(sum("wrong", 2), sum("wrong", 4)), shareText(sum("right", 2), sum("right", 4))];
+  return `puts ${wrong} of the wrong answers that it saw into tiers 1 and 2, and ${right} of the right ones`;
+}
+
 const agreedText = ({ agreed, wrong }: AgreedCounts): string =>
-  `${countText(agreed)} records; ${errorText(wrong, agreed)}`;
+  `${agreed} records, ${shareText(wrong, agreed)} of them wrong`;
 
 function samplesPlot(bySamples: SynthReport["bias"]["bySamples"]): string {
   const points = (of: (row: (typeof bySamples)[number]) => number) =>

@@ -10,7 +10,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1rem}svg{width:100%;height:auto}
 .ink{fill:var(--ink)}.paper{fill:var(--paper)}.grid{stroke:var(--grid)}.axis{stroke:var(--axis)}
 table{border-collapse:collapse;display:block;overflow-x:auto;margin:.5rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid var(--grid);text-align:right;vertical-align:top}
-th:first-child,td:first-child,.words td{text-align:left}.note{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--grid);padding:.5rem}`;
+th:first-child,td:first-child,.words td,.words th{text-align:left}.note{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--grid);padding:.5rem}`;
 
 /** @param content HTML: whatever comes from elsewhere has been through `escapeXml`. @param data what the plots were drawn from. */
 export function htmlPage(title: string, content: readonly string[], data: object): string {
@@ -45,9 +45,14 @@ export function notes(list: readonly string[]): string {
 const rowOf = (cells: readonly string[], tag: string) =>
   `<tr>${cells.map((cell) => `<${tag}>${escapeXml(cell)}</${tag}>`).join("")}</tr>`;
 
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+/** @param holds what most columns hold: numbers stand to the right, words to the left. */
+export function table(
+  heading: readonly string[],
+  rows: readonly (readonly string[])[],
+  holds: "numbers" | "words" = "numbers",
+): string {
   const body = rows.map((cells) => rowOf(cells, "td")).join("");
-  return `<table><thead>${rowOf(heading, "th")}</thead><tbody>${body}</tbody></table>`;
+  return `<table${holds === "words" ? ' class="words"' : ""}><thead>${rowOf(heading, "th")}</thead><tbody>${body}</tbody></table>`;
 }
 
 /** Names and values, in words. */

@@ -4,12 +4,15 @@ import { type FilterReason, filterReasons } from "./filters/index.ts";
 import { addCosts, type Cost, noCost, type SynthRecord, type SynthStep, synthSteps } from "./record.ts";
 import { BiasCounter, type BiasReport } from "./report-bias.ts";
 import { type DiversityReport, reportDiversity } from "./report-diversity.ts";
+import { taskSeedPrefix } from "./steps/answer.ts";
 
 export const synthReportFormat = "rookery-synth-report/1";
 
 export type StepYield = { step: SynthStep; came: number; left: number; rejected: number; waiting: number };
 export type ReasonCount = { step: SynthStep; reason: string; meaning: string; count: number; detail: string };
-export type ShareRow = { name: string; made: number; kept: number; target: number | null };
+/** Targets are about what was drawn from seeds: tasks are counted beside them. */
+export type ShareRow = Counts & { name: string; target: number | null };
+type Counts = { made: number; kept: number; keptFromSeeds: number };
 /** Characters from `from` up to twice as many. */
 export type LengthBin = { from: number; kept: number; other: number };
 export type SynthExample = {
@@ -98,7 +101,7 @@ class RecordCounter {
   readonly #yields = new Map(synthSteps.map((step) => [step, { step, came: 0, left: 0, rejected: 0, waiting: 0 }]));
   readonly #reasons = new Map<string, Omit<ReasonCount, "meaning">>();
   readonly #costs = { step: new Map<SynthStep, Cost>(), model: new Map<string, Cost>() };
-  readonly #rows: Record<ShareName, Map<string, { made: number; kept: number }>> = {
+  readonly #rows: Record<ShareName, Map<string, Counts>> = {
     domain: new Map(),
     language: new Map(),
     difficulty: new Map(),
@@ -133,8 +136,13 @@ class RecordCounter {
     this.#samples.made.take(() => record.instruction);
     if (isKept) this.#samples.kept.take(() => record.instruction);
     for (const name of shareNames) {
-      const row = this.#rows[name].get(record[name]) ?? { made: 0, kept: 0 };
-      this.#rows[name].set(record[name], { made: row.made + 1, kept: row.kept + (isKept ? 1 : 0) });
+      const row = this.#rows[name].get(record[name]) ?? { made: 0, kept: 0, keptFromSeeds: 0 };
+      const [kept, isTask] = [isKept ? 1 : 0, record.seed.startsWith(taskSeedPrefix)];
+      this.#rows[name].set(record[name], {
+        made: row.made + 1,
+        kept: row.kept + kept,
+        keptFromSeeds: row.keptFromSeeds + (isTask ? 0 : kept),
+      });
     }
     this.#takeLength("instruction", record.instruction, isKept);
     const answer = answerOf(record);

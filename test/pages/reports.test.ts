@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
+import { datasetPage } from "../../src/report/dataset-page.ts";
 import { fitPage } from "../../src/report/fit-page.ts";
 import { planPage } from "../../src/report/plan-page.ts";
 import { runPage } from "../../src/report/run-page.ts";
@@ -13,6 +14,8 @@ import { fitScalingLaw } from "../../src/scaling/fit.ts";
 import { laws } from "../../src/scaling/laws.ts";
 import { plan, planOptionsSchema } from "../../src/scaling/plan.ts";
 import { syntheticPoints } from "../../src/scaling/synthetic.ts";
+import { noCost, type SynthRecord } from "../../src/synth/record.ts";
+import { reportSynthesis } from "../../src/synth/report.ts";
 import { launchBrowser, openPage } from "./browser.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "rookery-reports-"));
@@ -37,7 +40,33 @@ const rows = [1, 2, 3].map((step) => ({
   },
 }));
 
+const answer = {
+  ...{ text: "<b>4</b> 企鹅", finishReason: "stop", endpoint: "e", model: "m" },
+  ...{ promptVersion: "p", requestHash: "h", cost: noCost },
+};
+async function* records(): AsyncGenerator<SynthRecord> {
+  for (let number = 0; number < 20; number++) {
+    yield {
+      ...{ id: String(number), parentId: null, seed: "s", step: "filter", domain: "sums", language: "zh" },
+      ...{
+        instruction: `Why </script> ${number}?`,
+        answerKind: "number",
+        variant: "v",
+        difficulty: "easy",
+        truth: "4",
+      },
+      ...{ answers: [answer, answer, answer], model: "m", promptVersion: "p", requestHash: "h", cost: noCost },
+      ...(number % 3 === 0 ? { rejected: { step: "filter", reason: "inconsistent", detail: "<i>" } } : { kept: 0 }),
+    } as SynthRecord;
+  }
+}
+const synthesis = await reportSynthesis(records(), {
+  ...{ name: "set", seed: 1, spent: noCost },
+  targets: { domains: { sums: 1 }, languages: { zh: 1 } },
+});
+
 const pages: Record<string, () => string> = {
+  dataset: () => datasetPage(synthesis, "1.2.3"),
   plan: () => planPage(plan(planOptionsSchema.parse({ compute: 3.11e24 }), laws["hunyuan-large"]), "1.2.3"),
   fit: () => fitPage(fitScalingLaw(points, { name: "s", source: "s", resamples: 60, seed: 1 }), "1.2.3"),
   run: () =>
