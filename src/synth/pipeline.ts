@@ -143,6 +143,8 @@ export async function drainJobs(
     await new Promise<void>((resolve) => {
       wake = resolve;
     });
+    // work that waits for no network would leave no turn to signals and timers
+    await new Promise((resolve) => setImmediate(resolve));
   }
   if (context.signal?.aborted) throw context.signal.reason;
   if (ending) throw ending.reason;
