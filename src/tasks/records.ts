@@ -1,8 +1,8 @@
 /** Tasks as the records that alignment reads: conversations, preference pairs, and prompts with a verified answer. */
 import { Draws } from "./random.ts";
-import type { Task } from "./task.ts";
+import type { Task, TaskDialogue } from "./task.ts";
 
-const named = ({ id, family, language }: Task) => ({ id, family, language });
+const named = ({ id, family, language }: Task | TaskDialogue) => ({ id, family, language });
 
 /** For `rookery sft`, and for evaluation: the messages form. */
 export function taskConversation(task: Task) {
@@ -13,6 +13,15 @@ export function taskConversation(task: Task) {
     ],
     ...named(task),
   };
+}
+
+/** The same of several questions about one passage. */
+export function dialogueConversation(dialogue: TaskDialogue) {
+  const messages = dialogue.turns.flatMap(({ question, answer }) => [
+    { role: "user", content: question },
+    { role: "assistant", content: answer },
+  ]);
+  return { messages, ...named(dialogue) };
 }
 
 /** For `rookery reward` and `rookery dpo`: the right answer against one of the plausible wrong ones. */
@@ -30,6 +39,6 @@ export function taskText({ question, answer }: { question: string; answer?: stri
 export const betweenTaskTexts = "\n\n";
 
 /** For pretraining: several questions with their answers as one document. */
-export function taskDocument(tasks: readonly Task[]) {
-  return { text: tasks.map(taskText).join(betweenTaskTexts), ids: tasks.map(({ id }) => id) };
+export function taskDocument(questions: readonly { question: string; answer: string }[]) {
+  return { text: questions.map(taskText).join(betweenTaskTexts) };
 }

@@ -11,12 +11,20 @@ export type TaskDraft = {
   wrong: readonly string[];
 };
 
+/** A text about which several things can be asked. */
+export type Passage = {
+  text: string;
+  asks: readonly { ask: string; answer: string; wrong: readonly string[] }[];
+};
+
 export type TaskFamily = {
   name: string;
   /** Families that nothing is trained on: they tell what carries over. */
   isUnseen: boolean;
   languages: readonly TaskLanguage[];
   make(draws: Draws, language: TaskLanguage, settings: TaskSettings): TaskDraft;
+  /** Of families that ask about a passage: one with everything that can be asked about it. */
+  passage?(draws: Draws, language: TaskLanguage, settings: TaskSettings): Passage;
 };
 
 export type TaskSettings = {
@@ -30,6 +38,12 @@ export type Task = TaskDraft & {
   family: string;
   language: TaskLanguage;
 };
+
+/** A question about a passage: what a task of such a family asks. */
+export const askAbout = ({ text }: Passage, ask: string): string => `${text}\n${ask}`;
+
+/** One passage and several questions about it, in the turns of one conversation: only the first has the passage. */
+export type TaskDialogue = Pick<Task, "id" | "family" | "language"> & { turns: { question: string; answer: string }[] };
 
 /** Numbers near the answer, for the wrong ones: off by one, by ten, with two digits exchanged. */
 export function nearNumbers(answer: number, draws: Draws): string[] {

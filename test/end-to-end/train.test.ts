@@ -365,18 +365,30 @@ describe("rookery train", () => {
 });
 
 describe("rookery start", () => {
-  it("trains, measures, writes three samples, and says what comes next", async () => {
-    const { stdout } = await succeed("start", "--data", "texts", "--steps", "2", "--name", "start");
+  const longer = [...model, "--set", "model.vocabularySize=600", "--set", "model.maxPositionEmbeddings=600"];
+  before(() => {
+    if (!fs.existsSync(path.join(folder, "texts"))) writeTexts();
+  });
+
+  it("goes the whole way, stops anywhere, goes on, and says what comes next", async () => {
+    const { stdout } = await succeed(...["start", "--data", "texts", "--steps", "2", "--name", "start", ...longer]);
     for (const line of [
-      /^--- sample 3 of 3$/m,
-      /^held-out text: \d+\.\d{4} bits per byte, after \d+ tokens at \d+ tokens\/s$/m,
-      /^run: {3}runs\/start$/m,
-      /^model: runs\/start\/model \(a Hugging Face directory\)$/m,
-      /^ {2}npx rookery sample start --prompt/m,
-      /^ {2}npx rookery info start$/m,
-      /^ {2}npx rookery train --data FOLDER/m,
+      /^pretrained, shown 4 examples +2 +\d+\.\d% +\d+\.\d% +held-out text \d+\.\d{4} bits per byte$/m,
+      /^fine-tuned \(SFT\) +2 +\d+\.\d%/m,
+      /^reward model +2 +ranks \d+\.\d% of held-out pairs rightly$/m,
+      /^aligned \(DPO\) +2 +\d+\.\d%/m,
+      /^aligned, in FP8 +\d+\.\d%/m,
+      /^ {2}pretrained +runs\/start-pretrained\/model$/m,
+      /^ {2}instruct-FP8 +runs\/start-instruct\/model-fp8$/m,
+      /^ {2}npx rookery chat start-instruct$/m,
     ])
       assert.match(stdout, line);
-    assert.equal(stdout.match(/^--- sample \d of 3$/gm)?.length, 3);
+    for (const release of ["start-pretrained/model", "start-instruct/model", "start-instruct/model-fp8"]) {
+      assert.ok(fs.existsSync(path.join(folder, "runs", release, "README.md")), release);
+    }
+    const again = await succeed("start", "--resume", "--name", "start");
+    assert.match(again.stderr, /aligning by DPO: done before/);
+    const table = (text: string) => text.slice(text.indexOf("stage"), text.indexOf("models, each"));
+    assert.equal(table(again.stdout), table(stdout));
   });
 });

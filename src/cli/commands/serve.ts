@@ -2,16 +2,17 @@ import fs from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
+import type { CommandContext } from "../../base/events.ts";
 import { readTextFile } from "../../base/files.ts";
 import { engineOptionsSchema } from "../../engine/options.ts";
 import { serveModel } from "../../serve/serve-model.ts";
-import { defineCommand } from "../command.ts";
+import { type CommandIo, defineCommand } from "../command.ts";
 import { folderOfModel, runsFolderOption } from "../model.ts";
 import { shortNumber } from "../text.ts";
 
 const engine = engineOptionsSchema.shape;
 
-const serveSchema = z.strictObject({
+export const serveSchema = z.strictObject({
   model: z.string().min(1).describe("a run, or a model directory").meta({ valueName: "MODEL" }),
   runsFolder: runsFolderOption,
   host: z
@@ -67,40 +68,43 @@ export const command = defineCommand({
     { line: "rookery serve my-run --run newer-run", purpose: "and the figures of another run, which may be under way" },
     { line: "rookery serve models/nano --kv-cache-dtype fp8 --max-model-len 8192", purpose: "with a smaller cache" },
   ],
-  async run(options, context, io) {
-    const modelFolder = folderOfModel(options.model, options.runsFolder);
-    const runFolder = runFolderOf(options, modelFolder);
-    const served = await serveModel(
-      {
-        modelFolder,
-        modelId: nameOf(options.model),
-        host: options.host,
-        port: options.port,
-        apiKeys: readKeys(options, io.environment),
-        engine: {
-          maxModelLength: options.maxModelLen,
-          keyValueCacheType: options.kvCacheDtype,
-          cacheBytes: options.cacheBytes,
-          maxBatch: options.maxBatch,
-          queueLimit: options.queueLimit,
-          computeType: options.computeType,
-          threads: options.threads,
-        },
-        drainSeconds: options.drainSeconds,
-        ...(runFolder === undefined ? {} : { runFolder }),
-        onState: (state, url) => {
-          if (state === "ready") io.write(`serving ${nameOf(options.model)} on ${url}\n`);
-          else context.onEvent?.({ type: "note", message: `listening on ${url}; loading ${modelFolder}` });
-        },
-      },
-      context,
-    );
-    return { model: options.model, ...served };
-  },
+  run: serve,
   describe: ({ seconds, finishedRequests, promptTokens, generatedTokens }) => [
     `${finishedRequests} requests in ${Math.round(seconds)} s: ${shortNumber(promptTokens)} tokens read, ${shortNumber(generatedTokens)} written`,
   ],
 });
+
+/** Serves until the signal is raised; answers with what it has done. @throws RookeryError as `serveModel` does. */
+export async function serve(options: ServeOptions, context: CommandContext, io: CommandIo) {
+  const modelFolder = folderOfModel(options.model, options.runsFolder);
+  const runFolder = runFolderOf(options, modelFolder);
+  const served = await serveModel(
+    {
+      modelFolder,
+      modelId: nameOf(options.model),
+      host: options.host,
+      port: options.port,
+      apiKeys: readKeys(options, io.environment),
+      engine: {
+        maxModelLength: options.maxModelLen,
+        keyValueCacheType: options.kvCacheDtype,
+        cacheBytes: options.cacheBytes,
+        maxBatch: options.maxBatch,
+        queueLimit: options.queueLimit,
+        computeType: options.computeType,
+        threads: options.threads,
+      },
+      drainSeconds: options.drainSeconds,
+      ...(runFolder === undefined ? {} : { runFolder }),
+      onState: (state, url) => {
+        if (state === "ready") io.write(`serving ${nameOf(options.model)} on ${url}\n`);
+        else context.onEvent?.({ type: "note", message: `listening on ${url}; loading ${modelFolder}` });
+      },
+    },
+    context,
+  );
+  return { model: options.model, ...served };
+}
 
 /** The run that is asked for, by name or folder; else the run that the model lies in, if it does. */
 function runFolderOf({ run, runsFolder }: ServeOptions, modelFolder: string): string | undefined {

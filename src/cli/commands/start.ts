@@ -1,68 +1,96 @@
+import { z } from "zod";
 import type { CommandContext } from "../../base/events.ts";
-import type { TrainingEvent } from "../../train/events.ts";
-import { trainOptionsSchema } from "../../train/options.ts";
-import type { TrainResult } from "../../train/run.ts";
-import { train } from "../../train/train.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
-import { modelName, showTraining, type TrainingOnlyEvent } from "../training-display.ts";
-import { type SampleResult, sample, sampleSchema } from "./sample.ts";
+import { type RecipeEvent, type RecipeResult, recipeOptionsSchema, runRecipe } from "../recipe.ts";
+import { type StageOnlyEvent, showStage } from "../stage-display.ts";
+import { alignColumns, formatDuration } from "../text.ts";
+import { showTraining, type TrainingOnlyEvent } from "../training-display.ts";
+import { serve, serveSchema } from "./serve.ts";
 
-const startSchema = trainOptionsSchema.pick({
-  preset: true,
-  data: true,
-  name: true,
-  minutes: true,
-  steps: true,
-  seed: true,
-  threads: true,
-  runsFolder: true,
+const startSchema = z.strictObject({
+  ...recipeOptionsSchema.shape,
+  serve: z.boolean().default(true).describe("then serve the model for a browser, where somebody sits at a terminal"),
+  port: serveSchema.shape.port,
 });
-
-type StartResult = { training: TrainResult; samples: SampleResult["samples"] };
-
-const openings = ["The President", "The whale", "water: "];
 
 export const command = defineCommand({
   schema: startSchema,
   examples: [
-    { line: "rookery start", purpose: "about five minutes on the built-in texts" },
-    { line: "rookery start --minutes 1", purpose: "a first impression" },
-    { line: "rookery start --data notes/", purpose: "on your own texts" },
+    { line: "rookery start", purpose: "from texts to a model that answers, in about ten minutes" },
+    { line: "rookery start --quick", purpose: "a first impression" },
+    { line: "rookery start --data notes/ --minutes 60", purpose: "on your own texts, and for longer" },
+    { line: "rookery start --resume --name start-1", purpose: "go on after Ctrl-C or a crash" },
   ],
   run: start,
-  describe: ({ training }) => [
-    "",
-    training.bitsPerByte === null
-      ? "nothing was held out to measure on"
-      : `held-out text: ${training.bitsPerByte.toFixed(4)} bits per byte, after ${training.tokens} tokens at ${Math.round(training.tokensPerSecond)} tokens/s`,
-    `run:   ${training.runFolder}`,
-    `model: ${training.modelFolder} (a Hugging Face directory)`,
-    "next:",
-    `  npx rookery sample ${modelName(training)} --prompt "Once upon a time"`,
-    `  npx rookery info ${modelName(training)}`,
-    "  npx rookery train --data FOLDER --minutes 20     on your own texts",
-  ],
-  showEvents: (display) => showTraining(display) as (event: TrainingOnlyEvent) => void,
+  describe: (result) => ["", `all done in ${formatDuration(result.seconds)}`],
+  showEvents: (display) => {
+    const [training, stage] = [showTraining(display), showStage(display)];
+    return (event: TrainingOnlyEvent | StageOnlyEvent) => {
+      training(event as TrainingOnlyEvent);
+      stage(event as StageOnlyEvent);
+    };
+  },
 });
 
 async function start(
-  options: ReturnType<typeof startSchema.parse>,
-  context: CommandContext<TrainingEvent>,
+  { serve: serves, port, ...options }: z.output<typeof startSchema>,
+  context: CommandContext<RecipeEvent>,
   io: CommandIo,
-): Promise<StartResult> {
-  const training = await train(options, context);
-  const samples: SampleResult["samples"] = [];
-  for (const [index, prompt] of openings.entries()) {
-    io.write(`\n--- sample ${index + 1} of ${openings.length}\n`);
-    const settings = sampleSchema.parse({
-      model: training.modelFolder,
-      prompt,
-      maxTokens: 80,
-      seed: index,
-      threads: options.threads,
-    });
-    const { samples: written } = await sample(settings, { signal: context.signal, onEvent: undefined }, io);
-    samples.push(...written);
+): Promise<RecipeResult> {
+  const result = await runRecipe(options, context);
+  for (const line of summary(result)) io.write(`${line}\n`);
+  if (serves && io.terminal) {
+    io.write("\nserving it; Ctrl-C ends that\n");
+    await serve(
+      serveSchema.parse({ model: `${result.name}-instruct`, runsFolder: options.runsFolder, port }),
+      context,
+      io,
+    );
+  } else {
+    io.write(`\nto talk to it:\n  npx rookery chat ${nameOf(result, options.runsFolder)}\n`);
+    io.write(`  npx rookery serve ${nameOf(result, options.runsFolder)}     then open http://127.0.0.1:${port}\n`);
   }
-  return { training, samples };
+  return result;
 }
+
+const nameOf = ({ name }: RecipeResult, runsFolder: string) =>
+  runsFolder === "runs" ? `${name}-instruct` : `${name}-instruct --runs-folder ${runsFolder}`;
+
+const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)}%`);
+
+/** What each stage has changed, and where the models lie. */
+function summary({ pretraining, sft, reward, dpo, scores, releases }: RecipeResult): string[] {
+  const score = (stage: string) =>
+    ["test", "unseen"].map((which) => percent(scores[`${stage} ${which}`]?.macroExactMatch));
+  const heldOut = reward.figures.heldOutAccuracy;
+  return [
+    "",
+    ...alignColumns([
+      ["stage", "updates", "right answers", "of unseen families", ""],
+      [
+        "pretrained, shown 4 examples",
+        String(pretraining.steps),
+        ...score("pretrained"),
+        bits(pretraining.bitsPerByte),
+      ],
+      ["fine-tuned (SFT)", String(sft.steps), ...score("sft"), ""],
+      [
+        "reward model",
+        String(reward.steps),
+        "",
+        "",
+        `ranks ${percent(heldOut ?? undefined)} of held-out pairs rightly`,
+      ],
+      ["aligned (DPO)", String(dpo.steps), ...score("instruct"), ""],
+      ["aligned, in FP8", "", ...score("instruct-fp8"), ""],
+    ]),
+    "",
+    "models, each a Hugging Face directory with its card:",
+    `  pretrained    ${releases.pretrained}`,
+    `  instruct      ${releases.instruct}`,
+    `  instruct-FP8  ${releases.instructFp8}`,
+  ];
+}
+
+const bits = (bitsPerByte: number | null) =>
+  bitsPerByte === null ? "" : `held-out text ${bitsPerByte.toFixed(4)} bits per byte`;

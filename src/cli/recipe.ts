@@ -1,0 +1,312 @@
+/** The whole recipe as one piece of work, which goes on where it was stopped: every stage is a run of its own, what is done is written down. */
+import fs from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import { dpo, reward, sft } from "../align/align.ts";
+import type { StageResult } from "../align/run.ts";
+import type { StageEvent } from "../align/stage.ts";
+import { makeRunConfig, resolveOptions } from "../base/config.ts";
+import { RookeryError } from "../base/errors.ts";
+import type { CommandContext } from "../base/events.ts";
+import { readJsonFile, writeFileAtomic } from "../base/files.ts";
+import { isPlainObject } from "../base/option-schema.ts";
+import { rookeryVersion } from "../base/version.ts";
+import type { TaskReport } from "../tasks/score.ts";
+import type { TrainingEvent } from "../train/events.ts";
+import { trainOptionsSchema } from "../train/options.ts";
+import type { TrainResult } from "../train/run.ts";
+import { createRun, isNameFree, openRun, runExists, runPaths } from "../train/run-directory.ts";
+import { train } from "../train/train.ts";
+import { type QuantizeResult, quantize, quantizeSchema } from "./commands/quantize.ts";
+import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
+import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
+
+const trained = trainOptionsSchema.pick({
+  preset: true,
+  model: true,
+  data: true,
+  name: true,
+  seed: true,
+  threads: true,
+  runsFolder: true,
+}).shape;
+
+export const recipeOptionsSchema = z.strictObject({
+  ...trained,
+  name: trained.name.describe(
+    "name of the whole, with which the names of its runs begin; by default start-1, start-2, …",
+  ),
+  resume: z.boolean().default(false).describe("go on with --name where it was stopped"),
+  minutes: z
+    .number()
+    .positive()
+    .max(100_000)
+    .default(11)
+    .describe("about how long all stages together may take")
+    .meta({ valueName: "N" }),
+  quick: z.boolean().default(false).describe("in a third of the time: a first impression"),
+  steps: z
+    .int()
+    .positive()
+    .max(2 ** 31 - 1)
+    .optional()
+    .describe("as many updates in every stage, instead of --minutes"),
+});
+
+export type RecipeOptions = z.output<typeof recipeOptionsSchema>;
+export type RecipeEvent = TrainingEvent | StageEvent;
+
+/** How good a model is after a stage. */
+type Score = Pick<TaskReport, "macroExactMatch" | "count">;
+
+const stateFormat = "rookery-start/1";
+
+/** What is done so far. */
+type RecipeState = {
+  format: typeof stateFormat;
+  rookeryVersion: string;
+  tasks?: { folder: string };
+  pretraining?: TrainResult;
+  sft?: StageResult;
+  reward?: StageResult;
+  dpo?: StageResult;
+  fp8?: QuantizeResult;
+  scores?: Record<string, Score>;
+};
+
+export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersion"> & {
+  name: string;
+  folder: string;
+  seconds: number;
+  /** Folders of the three models that are there to be used. */
+  releases: { pretrained: string; instruct: string; instructFp8: string };
+};
+
+/** Which part of the time each stage may take; the rest is for reading data, measuring and writing. */
+const shares = { pretraining: 0.42, sft: 0.25, reward: 0.07, dpo: 0.1 };
+const quickShare = 0.3;
+
+/** What a small model wants: rates a hundred times those of a large one, and no dropout, since tasks never run out. */
+const sequenceLength = 512;
+const smallModel = {
+  sequenceLength,
+  microBatchRows: 8,
+  heldOutShare: 0.02,
+};
+const sftRates = { learningRate: 2e-3, finalLearningRate: 2e-4, attentionDropout: 0, hiddenDropout: 0 };
+const rewardRates = { learningRate: 5e-4, finalLearningRate: 5e-5 };
+const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5 };
+const sftBatchTokens = 4096;
+const batchPairs = 32;
+/** Tokens of a pair of answers to a task with its prompts, about; and how many a DPO step reads and writes for each. */
+const pairTokens = 80;
+const dpoPasses = 3;
+const questions = 1040;
+const unseenQuestions = 300;
+const shownExamples = 4;
+
+/** @throws RookeryError as the stages do; INTERRUPTED with how to go on. */
+export async function runRecipe(given: RecipeOptions, context: CommandContext<RecipeEvent>): Promise<RecipeResult> {
+  const startMs = performance.now();
+  const name = given.name ?? freeName(given.runsFolder);
+  using run = given.resume
+    ? openRun(given.runsFolder, name)
+    : createRun(given.runsFolder, name, makeRunConfig("start", { ...given, name, resume: false }));
+  const stored = resolveOptions(recipeOptionsSchema, [{ name: run.paths.config, values: run.config.options }]);
+  const recipe = new Recipe(
+    { ...stored, runsFolder: given.runsFolder, threads: given.threads },
+    run.paths.path,
+    context,
+  );
+  try {
+    return { ...(await recipe.run(name)), seconds: (performance.now() - startMs) / 1000 };
+  } catch (error) {
+    if (!context.signal?.aborted) throw error;
+    const folder = given.runsFolder === "runs" ? "" : ` --runs-folder ${given.runsFolder}`;
+    const message = error instanceof RookeryError ? error.message : "stopped";
+    throw new RookeryError("INTERRUPTED", message, `go on with: rookery start --resume --name ${name}${folder}`);
+  }
+}
+
+class Recipe {
+  readonly #options: RecipeOptions;
+  readonly #folder: string;
+  readonly #context: CommandContext<RecipeEvent>;
+  readonly #state: RecipeState;
+
+  constructor(options: RecipeOptions, folder: string, context: CommandContext<RecipeEvent>) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#context = context;
+    this.#state = readState(this.#stateFile);
+  }
+
+  async run(name: string): Promise<Omit<RecipeResult, "seconds">> {
+    const { quick, minutes: asked, steps, preset, model, data, seed, threads, runsFolder } = this.#options;
+    const minutes = quick ? asked * quickShare : asked;
+    const context = this.#context;
+    const of = (stage: string) => ({ name: `${name}-${stage}`, runsFolder, threads });
+
+    const tasks = await this.#once("tasks", "writing tasks", () =>
+      generateTasks(
+        tasksSchema.parse({
+          out: path.join(this.#folder, "tasks"),
+          count: Math.min(quick ? 15_000 : 45_000, (steps ?? 1000) * 1000),
+          testCount: Math.min(questions, (steps ?? questions) * 20),
+          seed,
+          overwrite: true,
+        }),
+      ),
+    );
+    const file = (which: string) => path.join(tasks.folder, `${which}.jsonl`);
+
+    const base = of("pretrained");
+    const length = steps === undefined ? { minutes: minutes * shares.pretraining } : { steps };
+    const texts = { path: file("texts"), name: "tasks", weight: 1.5 };
+    const pretraining = await this.#once("pretraining", "pretraining", () =>
+      train(
+        this.#isBegun(base.name)
+          ? { ...base, resume: true }
+          : { ...base, preset, model, seed, data: [...data.map(weighted), texts], sequenceLength, ...length },
+        context,
+      ),
+    );
+    // what pretraining has managed in its time is what the other stages can do in theirs
+    const tokensPerSecond = pretraining.tokens / (60 * minutes * shares.pretraining);
+    const stepsOf = (stage: keyof typeof shares, tokensPerStep: number) =>
+      steps ?? Math.max(10, Math.round((60 * minutes * shares[stage] * tokensPerSecond) / tokensPerStep));
+    await this.#score("pretrained", pretraining.modelFolder, shownExamples);
+
+    const common = { ...smallModel, seed, epochs: 10 };
+    const tuned = of("sft");
+    const tuning = await this.#once("sft", "fine-tuning on conversations", () =>
+      sft(
+        this.#isBegun(tuned.name)
+          ? { ...tuned, resume: true }
+          : {
+              ...{ ...tuned, ...common, ...sftRates, model: base.name, data: [file("train")] },
+              batchTokens: sftBatchTokens,
+              steps: stepsOf("sft", sftBatchTokens),
+            },
+        context,
+      ),
+    );
+    await this.#score("sft", tuning.modelFolder);
+
+    const judge = of("reward");
+    const pairs = { ...common, batchPairs, data: [file("preferences")] };
+    await this.#once("reward", "training a reward model", () =>
+      reward(
+        this.#isBegun(judge.name)
+          ? { ...judge, resume: true }
+          : {
+              ...{ ...judge, ...pairs, ...rewardRates, model: tuned.name },
+              steps: stepsOf("reward", batchPairs * pairTokens),
+            },
+        context,
+      ),
+    );
+
+    const instruct = of("instruct");
+    const aligning = await this.#once("dpo", "aligning by DPO", () =>
+      dpo(
+        this.#isBegun(instruct.name)
+          ? { ...instruct, resume: true }
+          : {
+              ...{ ...instruct, ...pairs, ...dpoRates, model: tuned.name, rewardModel: judge.name },
+              onlineShare: 0.5,
+              exam: [file("test")],
+              steps: stepsOf("dpo", batchPairs * pairTokens * dpoPasses),
+            },
+        context,
+      ),
+    );
+    await this.#score("instruct", aligning.modelFolder);
+
+    const fp8 = await this.#once("fp8", "making the FP8 release", () =>
+      quantize(
+        quantizeSchema.parse({ model: instruct.name, scheme: "fp8", replace: true, runsFolder, threads }),
+        context,
+      ),
+    );
+    await this.#score("instruct-fp8", fp8.folder);
+
+    const { format: _format, rookeryVersion: _version, ...done } = this.#state as Required<RecipeState>;
+    const releases = { pretrained: pretraining.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
+    return { name, folder: this.#folder, releases, ...done };
+  }
+
+  get #stateFile(): string {
+    return path.join(this.#folder, "state.json");
+  }
+
+  /** True for a run that was begun and not written down as done. */
+  #isBegun(name: string): boolean {
+    return runExists(this.#options.runsFolder, name);
+  }
+
+  /** Does the work and writes down what came of it, or says what came of it before. */
+  async #once<Key extends "tasks" | "pretraining" | "sft" | "reward" | "dpo" | "fp8">(
+    key: Key,
+    what: string,
+    work: () => Promise<NonNullable<RecipeState[Key]>> | NonNullable<RecipeState[Key]>,
+  ): Promise<NonNullable<RecipeState[Key]>> {
+    const before = this.#state[key];
+    this.#context.signal?.throwIfAborted();
+    this.#context.onEvent?.({ type: "note", message: `== ${what}${before ? ": done before" : ""}` });
+    if (before) return before;
+    const result = await work();
+    this.#state[key] = result;
+    this.#write();
+    return result;
+  }
+
+  /** Exact match on questions of the families that are trained on, and on those that are not. */
+  async #score(stage: string, model: string, examples = 0): Promise<void> {
+    const { threads } = this.#options;
+    const scores = this.#state.scores ?? {};
+    this.#state.scores = scores;
+    const most = { test: questions, unseen: unseenQuestions };
+    for (const which of ["test", "unseen"] as const) {
+      const key = `${stage} ${which}`;
+      if (scores[key]) continue;
+      const file = (name: string) => path.join(this.#folder, "tasks", `${name}.jsonl`);
+      const shown = { examples, examplesFrom: [file("train")] };
+      const { macroExactMatch, count } = await scoreTasks(
+        taskScoreSchema.parse({
+          ...{ model, data: [file(which)], threads, ...shown, most: most[which] },
+        }),
+        this.#context,
+      );
+      scores[key] = { macroExactMatch, count };
+      this.#write();
+    }
+  }
+
+  #write(): void {
+    writeFileAtomic(this.#stateFile, `${JSON.stringify(this.#state, null, 2)}\n`);
+  }
+}
+
+const weighted = (source: RecipeOptions["data"][number]) => ({
+  weight: 1,
+  ...(typeof source === "string" ? { path: source } : source),
+});
+
+function freeName(runsFolder: string): string {
+  let number = 1;
+  while (!isNameFree(runPaths(runsFolder, `start-${number}`))) number++;
+  return `start-${number}`;
+}
+
+/** @throws RookeryError UNKNOWN_FORMAT for a file of another version. */
+function readState(file: string): RecipeState {
+  if (!fs.existsSync(file)) return { format: stateFormat, rookeryVersion };
+  const value = readJsonFile(file);
+  if (isPlainObject(value) && value.format === stateFormat) return value as RecipeState;
+  throw new RookeryError(
+    "UNKNOWN_FORMAT",
+    `${file} is no ${stateFormat}`,
+    "use the Rookery that wrote it, or start anew under another --name",
+  );
+}
