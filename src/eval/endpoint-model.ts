@@ -150,17 +150,11 @@ export async function openEndpointModel(
   const { fetch = globalThis.fetch, apiKey } = options;
   const tokenizer =
     options.tokenizer === undefined
-      ? await serverTokenizer(endpoint.url, names[0], { fetch, apiKey }, signal).catch(unreachable)
+      ? await serverTokenizer(endpoint.url, names[0], { fetch, apiKey }, signal)
       : await directoryTokenizer(options.tokenizer);
   const model = new EndpointModel(endpoint, names[0], tokenizer, options);
   if (needsTokens) await model.checkTokenizer(signal);
   return model;
-}
-
-/** A server that only has OpenAI's API may break off where others have a tokenizer. */
-function unreachable(error: unknown): undefined {
-  if (error instanceof RookeryError) throw error;
-  return undefined;
 }
 
 function scoreAt({ tokenLogprobs, topLogprobs }: CompletionLogprobs, at: number, name: string): TokenScore {

@@ -151,3 +151,21 @@ it("windows predict each token once, with as much before it as fits", () => {
     ],
   );
 });
+
+it("a server whose tokenizer goes away in the middle is told of in one line", async () => {
+  let isGone = false;
+  const model = await openEndpointModel(
+    {
+      url: server.url,
+      concurrency: 1,
+      client: { retries: 0 },
+      fetch: (url, init) => (isGone ? Promise.reject(new TypeError("fetch failed")) : fetch(url, init)),
+    },
+    true,
+  );
+  isGone = true;
+  await assert.rejects(model.likelihood("the rock", " and a new sea"), {
+    code: "ENDPOINT_FAILED",
+    message: /does not answer: fetch failed/,
+  });
+});

@@ -1,6 +1,7 @@
 /** The tokenizer of a server, or of a directory that is said to be the server's: both turn texts into the ids that are sent. */
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
+import { systemClock } from "../endpoint/clock.ts";
 import { splitForEncoding } from "../text/blocks.ts";
 import { joinIds } from "../text/ids.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
@@ -37,18 +38,22 @@ export async function serverTokenizer(
 ): Promise<ClientTokenizer | undefined> {
   const root = url.replace(/\/v1$/, "");
   const ask = async <Body>(path: string, body: object | undefined, schema: z.ZodType<Body>) => {
-    const response = await fetch(`${root}${path}`, {
-      method: body ? "POST" : "GET",
-      headers: {
-        "Content-Type": "application/json",
-        ...(apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }),
-      },
-      ...(body ? { body: JSON.stringify(body) } : {}),
-      ...(signal ? { signal } : {}),
-    });
-    const text = await response.text();
-    if (!response.ok) return { status: response.status, text };
-    return { value: schema.safeParse(parsed(text)).data, text };
+    const send = async () => {
+      const response = await fetch(`${root}${path}`, {
+        method: body ? "POST" : "GET",
+        headers: {
+          "Content-Type": "application/json",
+          ...(apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }),
+        },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+        ...(signal ? { signal } : {}),
+      });
+      const text = await response.text();
+      if (passing.includes(response.status)) throw new Error(`${path} answered ${response.status}`);
+      return { isOk: response.ok, text };
+    };
+    const { isOk, text } = await patiently(send, root, signal);
+    return isOk ? { value: schema.safeParse(parsed(text)).data, text } : { text };
   };
   const info = (await ask("/tokenizer_info", undefined, infoBody)).value;
   const probe = (await ask("/tokenize", { model, prompt: "test", add_special_tokens: false }, tokensBody)).value;
@@ -93,6 +98,33 @@ export async function serverTokenizer(
     prefixToken: prefixIds[0] ?? 0,
     maxLength: info?.max_model_len ?? probe.max_model_len ?? undefined,
   };
+}
+
+/** Too many requests, and servers that come or go. */
+const passing: readonly number[] = [429, 502, 503, 504];
+const mostAttempts = 4;
+const firstPauseMs = 250;
+
+/** Sends again what does not get through. @throws RookeryError ENDPOINT_FAILED; the signal's reason. */
+async function patiently<Answer>(
+  send: () => Promise<Answer>,
+  root: string,
+  signal: AbortSignal | undefined,
+): Promise<Answer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await send();
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { message, cause } = error as Error & { cause?: { code?: string } };
+      if (attempt === mostAttempts) {
+        const what = `${root} does not answer: ${cause?.code ?? message}`;
+        const hint = "check that the server runs, and go on with --name NAME --resume";
+        throw new RookeryError("ENDPOINT_FAILED", what, hint, { cause: error });
+      }
+      await systemClock.sleep(firstPauseMs * 2 ** attempt, signal);
+    }
+  }
 }
 
 const mostKnown = 4096;

@@ -1,7 +1,7 @@
 /** Two evaluations side by side, as a page that stands alone: differences with their intervals, and what flipped. */
 import type { EvalComparison, TaskComparison } from "../eval/compare.ts";
 import { percentText } from "./figures.ts";
-import { facts, htmlPage, notes, paragraph, table } from "./page.ts";
+import { facts, htmlPage, notes, paragraph, plots, table } from "./page.ts";
 import { escapeXml, svgFrame, svgText } from "./plot.ts";
 
 const points = (share: number) => `${share > 0 ? "+" : ""}${(100 * share).toFixed(2)}`;
@@ -26,7 +26,7 @@ export function comparisonPage(comparison: EvalComparison): string {
             ]
           : []),
       ]),
-      intervalsSvg(tasks),
+      plots([intervalsSvg(tasks)]),
       table(
         ["task", "questions", "A", "B", "B − A, points", "interval", "won", "lost", "p", "B is"],
         tasks.map((one) => [
