@@ -1,14 +1,14 @@
 /** A scaling fit as a page that stands alone; all that its plots show is in the fit, which lies in the page as JSON, too. */
-import type { ScalingFit } from "../scaling/fit.ts";
 import { quadraticAt } from "../scaling/isoflop.ts";
 import { logSpaced } from "../scaling/numeric.ts";
 import { planCurves } from "../scaling/plan-curves.ts";
+import type { CheckedFit } from "../scaling/predict.ts";
 import { countText, flopsText, intervalText } from "./figures.ts";
 import { isoFlopPlot, powerLawPlot } from "./law-plots.ts";
 import { htmlPage, notes, paragraph, plots, table } from "./page.ts";
 
-export function fitPage(fit: ScalingFit, rookeryVersion: string): string {
-  const { law, budgets, intervals, leftOut, warnings, secondOpinion } = fit;
+export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
+  const { law, budgets, intervals, leftOut, warnings, secondOpinion, predictions } = fit;
   const isoFlop = budgets.map(({ minimum, points, quadratic }) => ({
     compute: minimum.compute,
     points: logSpaced(points[0]!.parameters, points.at(-1)!.parameters, 31).map((activatedParameters) => {
@@ -80,6 +80,24 @@ export function fitPage(fit: ScalingFit, rookeryVersion: string): string {
           intervalText(of.loss, (value) => value.toFixed(4)),
         ]),
       ),
+      ...(predictions.length > 0
+        ? [
+            "<h2>Budgets that the fit has not seen</h2>",
+            table(
+              ["FLOPs", "beyond the data", "best N", "best D", "loss", "95%", "measured", "off by"],
+              predictions.map(({ compute, extrapolation, parameters, tokens, loss, measured: found }) => [
+                flopsText(compute),
+                extrapolation.direction === "inside" ? "" : `${extrapolation.factor.toFixed(1)}×`,
+                countText(parameters.value),
+                countText(tokens.value),
+                loss.value.toFixed(4),
+                loss.interval ? intervalText(loss.interval, (value) => value.toFixed(4)) : "",
+                found ? `${found.loss.toFixed(4)} (${found.runs} runs)` : "",
+                found ? found.error.toFixed(4) : "",
+              ]),
+            ),
+          ]
+        : []),
       "<h2>Each budget as the others foretell it</h2>",
       table(
         ["FLOPs", "extrapolated", "N off by", "D off by", "loss off by"],

@@ -13,6 +13,7 @@ import { runPage } from "../../src/report/run-page.ts";
 import { fitScalingLaw } from "../../src/scaling/fit.ts";
 import { laws } from "../../src/scaling/laws.ts";
 import { plan, planOptionsSchema } from "../../src/scaling/plan.ts";
+import { predict } from "../../src/scaling/predict.ts";
 import { syntheticPoints } from "../../src/scaling/synthetic.ts";
 import { noCost, type SynthRecord } from "../../src/synth/record.ts";
 import { reportSynthesis } from "../../src/synth/report.ts";
@@ -68,7 +69,10 @@ const synthesis = await reportSynthesis(records(), {
 const pages: Record<string, () => string> = {
   dataset: () => datasetPage(synthesis, "1.2.3"),
   plan: () => planPage(plan(planOptionsSchema.parse({ compute: 3.11e24 }), laws["hunyuan-large"]), "1.2.3"),
-  fit: () => fitPage(fitScalingLaw(points, { name: "s", source: "s", resamples: 60, seed: 1 }), "1.2.3"),
+  fit: () => {
+    const fit = fitScalingLaw(points, { name: "s", source: "s", resamples: 60, seed: 1 });
+    return fitPage({ ...fit, predictions: [predict(fit, 1e20)] }, "1.2.3");
+  },
   run: () =>
     runPage(
       {

@@ -2,7 +2,8 @@ import { z } from "zod";
 import { writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { fitPage } from "../../report/fit-page.ts";
-import { fitScalingLaw, type Interval, type ScalingFit } from "../../scaling/fit.ts";
+import { fitScalingLaw, type Interval } from "../../scaling/fit.ts";
+import { type CheckedFit, check, type Prediction, predict } from "../../scaling/predict.ts";
 import { readTable } from "../../scaling/table-file.ts";
 import { defineCommand } from "../command.ts";
 import { alignColumns, shortNumber } from "../text.ts";
@@ -20,6 +21,18 @@ const schema = z.strictObject({
     .max(2 ** 31 - 1)
     .default(1)
     .describe("fixes the resampling"),
+  predict: z
+    .array(z.number().positive().max(1e40))
+    .max(64)
+    .default([])
+    .describe("FLOPs to foretell the best model and its loss for")
+    .meta({ valueName: "FLOPS" }),
+  check: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("a table of budgets that the fit has not seen, to compare with what it foretells")
+    .meta({ valueName: "TABLE" }),
   write: z
     .string()
     .min(1)
@@ -31,7 +44,41 @@ const schema = z.strictObject({
 const range = ([low, high]: Interval, show: (value: number) => string) => `${show(low)}–${show(high)}`;
 const exponent = (value: number) => value.toFixed(4);
 
-function describe({ law, budgets, intervals, secondOpinion, leftOut, warnings, criticalBatch }: ScalingFit): string[] {
+function predictionRows(predictions: readonly Prediction[]): string[] {
+  if (predictions.length === 0) return [];
+  const interval = (of: Prediction["loss"], show: (value: number) => string) =>
+    of.interval ? range(of.interval, show) : "";
+  return [
+    ...alignColumns(
+      [
+        ["foretold", "beyond data", "best N", "best D", "loss", "95%", "measured", "off by"],
+        ...predictions.map(({ compute, extrapolation, parameters, tokens, loss, measured }) => [
+          compute.toExponential(2),
+          extrapolation.direction === "inside" ? "" : `${extrapolation.factor.toFixed(1)}×`,
+          shortNumber(parameters.value),
+          shortNumber(tokens.value),
+          loss.value.toFixed(4),
+          interval(loss, (value) => value.toFixed(4)),
+          measured ? measured.loss.toFixed(4) : "",
+          measured ? measured.error.toFixed(4) : "",
+        ]),
+      ],
+      { numbersFrom: 1 },
+    ),
+    "",
+  ];
+}
+
+function describe({
+  law,
+  budgets,
+  intervals,
+  secondOpinion,
+  leftOut,
+  warnings,
+  criticalBatch,
+  predictions,
+}: CheckedFit): string[] {
   const power = (
     name: string,
     { coefficient, exponent: power }: { coefficient: number; exponent: number },
@@ -55,6 +102,7 @@ function describe({ law, budgets, intervals, secondOpinion, leftOut, warnings, c
       { numbersFrom: 1 },
     ),
     "",
+    ...predictionRows(predictions),
     ...alignColumns([
       power("N(C)", law.parameters, intervals.parametersExponent),
       power("D(C)", law.tokens, intervals.tokensExponent),
@@ -106,11 +154,17 @@ export const command = defineCommand({
       line: "rookery scale fit sweep.csv --json > fit.json",
       purpose: "the law as a file for `rookery plan --law fit.json`",
     },
+    {
+      line: "rookery scale fit sweep.parquet --predict 1e14 --check larger.parquet",
+      purpose: "what it foretells of larger budgets, and how they turned out",
+    },
     { line: "rookery scale fit sweep.parquet --write fit.html", purpose: "its curves as a page" },
   ],
-  run: async ({ table, resamples, seed, write }) => {
+  run: async ({ table, resamples, seed, predict: budgets, check: other, write }): Promise<CheckedFit> => {
     const points = await readTable(table);
-    const fit = fitScalingLaw(points, { name: table, source: table, resamples, seed });
+    const fitted = fitScalingLaw(points, { name: table, source: table, resamples, seed });
+    const checked = other === undefined ? [] : check(fitted, await readTable(other));
+    const fit = { ...fitted, predictions: [...budgets.map((compute) => predict(fitted, compute)), ...checked] };
     if (write !== undefined) writeFileAtomic(write, fitPage(fit, rookeryVersion));
     return fit;
   },
