@@ -32,6 +32,8 @@ const skipped =
 const leastBytes = 500;
 const mostBytes = 2_000_000;
 const leastKeptShare = 0.5;
+/** Long files come in parts, so that a batch holds many of them even where it has few rows. */
+const mostPartCharacters = 2000;
 
 function* filesUnder(folder: string): Generator<string> {
   let names: string[];
@@ -97,8 +99,8 @@ function pageText(html: string): string {
     .replace(/&(lt|gt|amp|quot|nbsp|#39);/g, (_, name: string) => entities[name] ?? " ");
 }
 
-/** The paragraphs that are new, or undefined if they are too little of it. */
-function newParts(text: string, seen: Set<string>): string | undefined {
+/** The paragraphs that are new, joined to parts; none if they are too little of the text. */
+function newParts(text: string, seen: Set<string>): string[] {
   const paragraphs = text
     .replace(/[ \t\r]+$/gm, "")
     .split(/\n{2,}/)
@@ -112,26 +114,33 @@ function newParts(text: string, seen: Set<string>): string | undefined {
     seen.add(key);
     return true;
   });
-  const whole = kept.join("\n\n");
-  return whole.length >= leastBytes && whole.length >= leastKeptShare * text.length ? whole : undefined;
+  const length = kept.reduce((sum, paragraph) => sum + paragraph.length, 0);
+  if (length < leastBytes || length < leastKeptShare * text.length) return [];
+  const parts: string[] = [];
+  for (const paragraph of kept) {
+    const joined = `${parts.at(-1)}\n\n${paragraph}`;
+    if (parts.length > 0 && joined.length <= mostPartCharacters) parts[parts.length - 1] = joined;
+    else parts.push(paragraph);
+  }
+  return parts;
 }
 
 const [target, ...folders] = process.argv.slice(2);
 if (target === undefined) throw new Error("no file was named: node scripts/gather-texts.ts texts.jsonl [FOLDER …]");
 const out = openSync(target, "w");
 const seen = new Set<string>();
-let [files, characters] = [0, 0];
+let [parts, characters] = [0, 0];
 for (const folder of folders.length > 0 ? folders : usualFolders) {
   const before = characters;
   for (const file of filesUnder(folder)) {
     const text = textOf(file);
-    const kept = text && newParts(text, seen);
-    if (!kept) continue;
-    writeSync(out, `${JSON.stringify({ text: kept, source: file })}\n`);
-    files++;
-    characters += kept.length;
+    for (const part of text === undefined ? [] : newParts(text, seen)) {
+      writeSync(out, `${JSON.stringify({ text: part, source: file })}\n`);
+      parts++;
+      characters += part.length;
+    }
   }
   process.stdout.write(`${folder}: ${((characters - before) / 1e6).toFixed(1)} million characters\n`);
 }
 closeSync(out);
-process.stdout.write(`${target}: ${files} texts, ${(characters / 1e6).toFixed(1)} million characters\n`);
+process.stdout.write(`${target}: ${parts} texts, ${(characters / 1e6).toFixed(1)} million characters\n`);

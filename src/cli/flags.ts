@@ -113,7 +113,9 @@ export function parseWords(
   }
   const nameKey = (key: string) => {
     if (positionals.includes(key)) return positionalName(key, schema);
-    return key.includes(".") ? `--set ${key}` : `--${toFlagName(key)}`;
+    // of a list that was given as a flag, a word
+    const [flag = key] = key.split(".");
+    return Object.hasOwn(flagValues, flag) || flag === key ? `--${toFlagName(flag)}` : `--set ${key}`;
   };
   parsed.layers.push({ name: "flags", values: flagValues, areStrings: true, nameKey });
   return parsed;

@@ -29,6 +29,22 @@ const nano: ModelConfig = {
   maxPositionEmbeddings: 2048,
 };
 
+/** What a sweep scales on one machine: heads and a vocabulary so small that a member of its family has 40,000 parameters. */
+const pico: ModelConfig = {
+  ...common,
+  vocabularySize: 512,
+  hiddenSize: 192,
+  intermediateSize: 288,
+  numHiddenLayers: 8,
+  numAttentionHeads: 6,
+  numKeyValueHeads: 3,
+  headDim: 32,
+  numExperts: 4,
+  topK: 1,
+  claShareFactor: 2,
+  maxPositionEmbeddings: 512,
+};
+
 const mini: ModelConfig = {
   ...common,
   vocabularySize: 8192,
@@ -81,6 +97,7 @@ const hunyuanLarge: ModelConfig = {
 };
 
 export const presets = {
+  pico,
   nano,
   "nano-portable": { ...nano, ...portable },
   mini,

@@ -56,6 +56,7 @@ export function familyMember(
   const sharing = family.numKeyValueHeads / family.numAttentionHeads;
   let best: { config: ModelConfig; distance: number } | undefined;
   let isTooLarge = false;
+  let smallest = Number.POSITIVE_INFINITY;
   for (let heads = 1; heads <= 1024 && !isTooLarge; heads++) {
     const hiddenSize = Math.round((heads * family.headDim) / headsPerHidden);
     if (hiddenSize > 16_384) break;
@@ -70,6 +71,7 @@ export function familyMember(
     ) {
       const shape = { ...family, hiddenSize, numAttentionHeads: heads, numKeyValueHeads, numHiddenLayers: layers };
       const activated = activatedBy(shape);
+      smallest = Math.min(smallest, activated(widthStep));
       // more layers, and more heads, only make it larger
       if (activated(widthStep) > (1 + tolerance) * activatedParameters) {
         if (layers === least) isTooLarge = true;
@@ -92,7 +94,9 @@ export function familyMember(
   throw new RookeryError(
     "INVALID_OPTION",
     `no model of this family has about ${activatedParameters.toExponential(2)} activated parameters`,
-    "take another --family: a smaller one has a smaller vocabulary, which is most of a small model",
+    activatedParameters < smallest
+      ? `its smallest has ${Math.round(smallest)}: take more, or another --family (a smaller vocabulary makes smaller models)`
+      : "take a size nearby, or another --family",
   );
 }
 

@@ -33,12 +33,9 @@ export const sweepOptionsSchema = z.strictObject({
   planOnly: z.boolean().default(false).describe("print what would be trained and how long it takes, and stop"),
   family: z
     .enum(trainablePresets)
-    .default("nano")
+    .default("pico")
     .describe("the preset whose proportions, sparsity and vocabulary all models take"),
-  model: modelConfigSchema
-    .partial()
-    .prefault({})
-    .describe("what differs from the preset: --set model.vocabularySize=512"),
+  model: modelConfigSchema.partial().prefault({}).describe("what differs from the preset: --set model.numExperts=8"),
   ...dataOptionsSchema.shape,
   tokenizer: z
     .string()
@@ -56,7 +53,7 @@ export const sweepOptionsSchema = z.strictObject({
   sizeStep: z.number().min(1.05).max(16).default(1.6).describe("factor from one model of a budget to the next"),
   tokensPerParameter: positive
     .max(1e6)
-    .default(20)
+    .default(12)
     .describe("tokens an activated parameter in the middle of each budget's sizes")
     .meta({ valueName: "COUNT" }),
   sizes: z
@@ -71,7 +68,7 @@ export const sweepOptionsSchema = z.strictObject({
     .int()
     .min(8)
     .max(2 ** 20)
-    .default(256)
+    .default(128)
     .describe("tokens a row"),
   batchTokens: z
     .int()

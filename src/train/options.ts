@@ -9,7 +9,7 @@ import { stagePresetNames, stageSchema } from "./stages.ts";
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
 
-export const trainablePresets = ["nano", "nano-portable", "mini", "mini-portable", "bench-1b"] as const;
+export const trainablePresets = ["pico", "nano", "nano-portable", "mini", "mini-portable", "bench-1b"] as const;
 
 export const trainOptionsSchema = z.strictObject({
   preset: z
