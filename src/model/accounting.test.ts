@@ -13,7 +13,7 @@ test("hunyuan-large is 389B parameters, 52B of them activated, and keeps 5% of m
 });
 
 const sizes: Record<PresetName, [total: number, activated: number]> = {
-  pico: [7.48e6, 3.5e6],
+  pico: [5.27e6, 2.61e6],
   nano: [31.2e6, 8.5e6],
   "nano-portable": [31.4e6, 11.9e6],
   mini: [107e6, 32e6],

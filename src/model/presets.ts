@@ -29,12 +29,12 @@ const nano: ModelConfig = {
   maxPositionEmbeddings: 2048,
 };
 
-/** What a sweep scales on one machine: heads and a vocabulary so small that a member of its family has 40,000 parameters. */
+/** What a sweep scales on one machine: heads and a vocabulary so small that a member of its family has 30,000 parameters. */
 const pico: ModelConfig = {
   ...common,
   vocabularySize: 512,
   hiddenSize: 192,
-  intermediateSize: 288,
+  intermediateSize: 192,
   numHiddenLayers: 8,
   numAttentionHeads: 6,
   numKeyValueHeads: 3,

@@ -31,7 +31,7 @@ export type SweepPoint = {
 };
 
 /** A sweep needs N as counted, not as wished, and small models come in large steps. */
-const familySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 8 };
+const familySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 12 };
 const fewestSteps = 50;
 /** Updates over this are whole multiples of it, so that they divide into forward passes. */
 const mostRowTokens = 16_384;
