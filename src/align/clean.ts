@@ -1,9 +1,8 @@
 /** Records that are worth learning from: by rules, by what a critic says, and by what is left for people to decide. */
-import { existsSync } from "node:fs";
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { writeJsonLines } from "../base/files.ts";
+import { refuseExisting, writeJsonLines } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { conversationReader, type PreferencePair, preferenceReader, type Reading } from "../data/chat.ts";
 import { doubtOf } from "../data/chat-doubts.ts";
@@ -97,7 +96,7 @@ const messagesOf = (value: Subject | PreferencePair): ChatMessage[] =>
  * @throws RookeryError as reading does; FILE_UNWRITABLE for files that are there; ENDPOINT_FAILED; the signal's reason.
  */
 export async function clean(options: CleanOptions, context: CleanContext = {}): Promise<CleanResult> {
-  refuseExisting(options);
+  checkOutputs(options);
   const rejects: { record: unknown; why: ReviewReason; where: string }[] = [];
   const faults = new ChatFaults(context, ({ fault, where, detail, record }) => {
     rejects.push({ record, why: { reason: fault, detail }, where });
@@ -128,14 +127,12 @@ export async function clean(options: CleanOptions, context: CleanContext = {}): 
   };
 }
 
-function refuseExisting({ out, rejected, review, overwrite }: CleanOptions): void {
+function checkOutputs({ out, rejected, review, overwrite }: CleanOptions): void {
   const files = [out, rejected, review].filter((file) => file !== undefined);
   if (new Set(files).size < files.length) {
     throw new RookeryError("INVALID_OPTION", "two outputs have one name", "give each its own file");
   }
-  const existing = files.find((file) => existsSync(file));
-  if (existing === undefined || overwrite) return;
-  throw new RookeryError("FILE_UNWRITABLE", `${existing} is there already`, "choose another file, or add --overwrite");
+  if (!overwrite) refuseExisting(files);
 }
 
 type Judgement = { fates: Fate[]; tiers: CleanResult["tiers"]; requests: CleanResult["requests"] };
@@ -154,9 +151,7 @@ async function judge(
   using store = openJobs(`${options.out}.critiques.sqlite`, `the critiques of ${options.out}`);
   const endpoint = new Endpoint({ url: options.critique, apiKey: context.apiKey, fetch: context.fetch });
   const client = new EndpointClient(endpoint, { store, concurrency: options.concurrency });
-  const model = options.critiqueModel ?? (await endpoint.models(signal))[0];
-  if (model === undefined)
-    throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one with --critique-model");
+  const model = await endpoint.modelOrFirst(options.critiqueModel, "name one with --critique-model", signal);
   const tiers: CleanResult["tiers"] = {};
   let done = 0;
   const judgeOne = async (index: number): Promise<void> => {

@@ -21,6 +21,19 @@ export function isPlainName(name: string): boolean {
 }
 
 /**
+ * Throws INVALID_OPTION for a name that is not plain.
+ * @param what such as "a run".
+ */
+export function checkName(name: string, what: string): void {
+  if (isPlainName(name)) return;
+  throw new RookeryError(
+    "INVALID_OPTION",
+    `${quoteForMessage(name)} cannot be the name of ${what}`,
+    "use letters, digits, '.', '_' and '-', at most 100, starting with a letter or a digit",
+  );
+}
+
+/**
  * Shows a name from a hostile file in an error message: quoted, control characters escaped, cut to a sensible length.
  */
 export function quoteForMessage(text: string, maxLength = 80): string {
@@ -203,6 +216,13 @@ export function writeStreamAtomic(filePath: string, write: (fileDescriptor: numb
 export function writeFileAtomic(filePath: string, data: string | Uint8Array): void {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   writeStreamAtomic(filePath, (fileDescriptor) => writeAll(fileDescriptor, bytes));
+}
+
+/** What is there is replaced only where `--overwrite` asks for it. Throws FILE_UNWRITABLE for the first path that exists. */
+export function refuseExisting(paths: readonly string[]): void {
+  const existing = paths.find((one) => fs.existsSync(one));
+  if (existing === undefined) return;
+  throw new RookeryError("FILE_UNWRITABLE", `${existing} is there already`, "choose another path, or add --overwrite");
 }
 
 /** Writes a file of JSON, a line each, without ever holding all of it. Appears as `writeStreamAtomic` makes it appear. */

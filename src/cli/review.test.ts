@@ -44,7 +44,7 @@ test("without a terminal it tells how things stand, and writes what was accepted
   assert.deepEqual([total, accepted, left], [2, 1, 1]);
   const again = await review(["--out", out]);
   assert.equal(again.status, 2);
-  assert.match(again.stderr, /is there already; choose another file, or add --overwrite/);
+  assert.match(again.stderr, /is there already; choose another path, or add --overwrite/);
   const open = await review(["--serve", "--host", "0.0.0.0"]);
   assert.match(open.stderr, /would let others decide/);
 });

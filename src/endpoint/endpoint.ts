@@ -68,6 +68,17 @@ export class Endpoint {
     return parsed.data.data.map(({ id }) => id);
   }
 
+  /**
+   * `named`, or the server's first model where none is named.
+   * @param hint how the user names one.
+   * @throws RookeryError ENDPOINT_FAILED; the signal's reason.
+   */
+  async modelOrFirst(named: string | undefined, hint: string, signal?: AbortSignal): Promise<string> {
+    const model = named ?? (await this.models(signal))[0];
+    if (model === undefined) throw failed("fatal", `${this.url} has no model`, hint);
+    return model;
+  }
+
   /** The whole answer to a chat. @throws EndpointFailure; the signal's reason. */
   async chat(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
     return await this.#answerOf("/chat/completions", request, chatBody, signal);

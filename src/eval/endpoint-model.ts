@@ -143,16 +143,13 @@ export async function openEndpointModel(
   signal?: AbortSignal,
 ): Promise<EndpointModel> {
   const endpoint = new Endpoint(options);
-  const names = options.model === undefined ? await endpoint.models(signal) : [options.model];
-  if (names[0] === undefined) {
-    throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one with --model-name");
-  }
+  const name = await endpoint.modelOrFirst(options.model, "name one with --model-name", signal);
   const { fetch = globalThis.fetch, apiKey } = options;
   const tokenizer =
     options.tokenizer === undefined
-      ? await serverTokenizer(endpoint.url, names[0], { fetch, apiKey }, signal)
+      ? await serverTokenizer(endpoint.url, name, { fetch, apiKey }, signal)
       : await directoryTokenizer(options.tokenizer);
-  const model = new EndpointModel(endpoint, names[0], tokenizer, options);
+  const model = new EndpointModel(endpoint, name, tokenizer, options);
   if (needsTokens) await model.checkTokenizer(signal);
   return model;
 }

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { EndpointClient } from "../endpoint/client.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
-import { EndpointFailure } from "../endpoint/failure.ts";
 
 export const rubricVersion = "rookery-judge/1";
 
@@ -35,8 +34,7 @@ export async function openJudge(
   signal: AbortSignal | undefined,
 ): Promise<(asked: string, answer: string, reference: string | undefined) => Promise<number>> {
   const endpoint = new Endpoint({ url, apiKey });
-  const [name] = model === undefined ? await endpoint.models(signal) : [model];
-  if (name === undefined) throw new EndpointFailure("fatal", `${url} has no model`, "name one with --judge-model");
+  const name = await endpoint.modelOrFirst(model, "name one with --judge-model", signal);
   const client = new EndpointClient(endpoint, { concurrency });
   return async (asked, answer, reference) => {
     if (answer.trim() === "") return 0;

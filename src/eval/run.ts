@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { isPlainName, quoteForMessage } from "../base/files.ts";
+import { checkName } from "../base/files.ts";
 import { rookeryVersion } from "../base/version.ts";
 import { EndpointFailure } from "../endpoint/failure.ts";
 import type { Job, Jobs } from "../jobs/jobs.ts";
@@ -101,12 +101,8 @@ function nameOf({ name, model, resume }: EvalRunOptions): string {
   const plain = path.basename(isUrl(model) ? new URL(model).host : path.resolve(model)).replaceAll(/[^\w.-]/g, "-");
   const time = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
   const chosen = name ?? `${plain}-${time}`;
-  if (isPlainName(chosen)) return chosen;
-  throw new RookeryError(
-    "INVALID_OPTION",
-    `${quoteForMessage(chosen)} cannot be the name of results`,
-    "use letters, digits, '.', '_' and '-'",
-  );
+  checkName(chosen, "results");
+  return chosen;
 }
 
 /** The questions of earlier runs stay what they were: another data file, number of shots or seed is another evaluation. */

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
-import { isPlainName, makeFolder, quoteForMessage, writeFileAtomic } from "../base/files.ts";
+import { checkName, makeFolder, quoteForMessage, writeFileAtomic } from "../base/files.ts";
 import { refuseContradictions } from "../train/resolve.ts";
 import { readRunConfig } from "../train/run-directory.ts";
 import { freeOnSweepResume, type SweepOptions, sweepOptionsSchema } from "./sweep-options.ts";
@@ -14,13 +14,7 @@ export const sweepCommand = "scale run";
 
 /** @throws RookeryError INVALID_OPTION for a name that is none. Touches no file. */
 export function sweepPaths({ sweepsFolder, name }: Pick<SweepOptions, "sweepsFolder" | "name">): SweepPaths {
-  if (!isPlainName(name)) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${quoteForMessage(name)} cannot be the name of a sweep`,
-      "use letters, digits, '.', '_' and '-', at most 100, starting with a letter or a digit",
-    );
-  }
+  checkName(name, "a sweep");
   const folder = path.join(sweepsFolder, name);
   return {
     path: folder,

@@ -89,10 +89,7 @@ async function openRole(
   }
   const { url, apiKeyVariable, timeoutSeconds, concurrency, requestsPerMinute, tokensPerMinute, retries } = settings;
   const endpoint = new Endpoint({ url, apiKey: environment[apiKeyVariable], fetch });
-  const model = settings.model ?? (await endpoint.models(signal))[0];
-  if (model === undefined) {
-    throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, `name one as endpoints.${name}.model`);
-  }
+  const model = await endpoint.modelOrFirst(settings.model, `name one as endpoints.${name}.model`, signal);
   const client = new EndpointClient(endpoint, {
     // the name, not the address: a server that moves keeps its answers
     identity: name,

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { RookeryError } from "../base/errors.ts";
-import { fileError, isPlainName, quoteForMessage } from "../base/files.ts";
+import { checkName, fileError } from "../base/files.ts";
 import type { SynthRecord } from "./record.ts";
 
 export type SynthPaths = {
@@ -24,13 +24,7 @@ export type SynthPaths = {
 
 /** @throws RookeryError INVALID_OPTION for a name that could leave the folder. */
 export function synthPaths(runsFolder: string, name: string): SynthPaths {
-  if (!isPlainName(name)) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${quoteForMessage(name)} cannot be the name of a run`,
-      "use letters, digits, '.', '_' and '-', at most 100, starting with a letter or a digit",
-    );
-  }
+  checkName(name, "a run");
   const folder = path.join(runsFolder, name);
   return {
     name,

@@ -3,9 +3,9 @@ import path from "node:path";
 import { type RunConfig, runConfigFormat } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import {
+  checkName,
   fileError,
   ioChunkBytes,
-  isPlainName,
   isTemporaryName,
   makeFolder,
   quoteForMessage,
@@ -38,13 +38,7 @@ export type RunPaths = {
  * leaves the folder. Touches no file.
  */
 export function runPaths(runsFolder: string, name: string): RunPaths {
-  if (!isPlainName(name)) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${quoteForMessage(name)} cannot be the name of a run`,
-      "use letters, digits, '.', '_' and '-', at most 100, starting with a letter or a digit",
-    );
-  }
+  checkName(name, "a run");
   const run = path.join(runsFolder, name);
   return {
     name,

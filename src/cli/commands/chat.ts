@@ -1,6 +1,5 @@
 import path from "node:path";
 import { z } from "zod";
-import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
 import { type AnswerSettings, type ChatMessage, Endpoint } from "../../endpoint/endpoint.ts";
 import { engineOptionsSchema } from "../../engine/options.ts";
@@ -97,10 +96,7 @@ async function connect(
 ): Promise<Connection> {
   if (/^https?:\/\//.test(options.model)) {
     const endpoint = new Endpoint({ url: options.model, apiKey: environment.ROOKERY_API_KEY });
-    const model = options.servedModel ?? (await endpoint.models(context.signal))[0];
-    if (model === undefined) {
-      throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one by --served-model");
-    }
+    const model = await endpoint.modelOrFirst(options.servedModel, "name one with --served-model", context.signal);
     return { endpoint, model, [Symbol.asyncDispose]: async () => {} };
   }
   const folder = folderOfModel(options.model, options.runsFolder);

@@ -1,7 +1,7 @@
 import path from "node:path";
 import { z } from "zod";
 import type { CommandContext } from "../../base/events.ts";
-import { makeFolder, writeAll, writeFileAtomic, writeStreamAtomic } from "../../base/files.ts";
+import { makeFolder, writeFileAtomic, writeJsonLines } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { haystackLanguages } from "../../eval/ruler/item.ts";
 import { hotpotQuestions, squadQuestions } from "../../eval/ruler/question-sets.ts";
@@ -98,10 +98,7 @@ export async function evalRuler(
     const sourceDigests = { haystack: digest ?? "", squad: digestOfFile(squad), hotpot: digestOfFile(hotpot) };
     const run = await runRuler(model, settings, { jobs, sources: { prose, questions }, sourceDigests }, context);
     const [page, answers] = [path.join(folder, "report.html"), path.join(folder, "answers.jsonl")];
-    const encoder = new TextEncoder();
-    writeStreamAtomic(answers, (file) => {
-      for (const answer of rulerAnswers(jobs)) writeAll(file, encoder.encode(`${JSON.stringify(answer)}\n`));
-    });
+    writeJsonLines(answers, rulerAnswers(jobs));
     const result = { ...run, model: name, threshold };
     writeFileAtomic(page, rulerPage(result, rookeryVersion));
     return { ...result, page, answers };

@@ -1,7 +1,6 @@
-import { existsSync } from "node:fs";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
-import { writeJsonLines } from "../../base/files.ts";
+import { refuseExisting, writeJsonLines } from "../../base/files.ts";
 import type { ReviewProgress } from "../../review/decision.ts";
 import { ReviewQueue } from "../../review/queue.ts";
 import { isLoopback } from "../../serve/access.ts";
@@ -39,9 +38,7 @@ export const command = defineCommand({
     { line: "rookery review doubtful.jsonl --serve", purpose: "in a browser; decisions are kept in the same place" },
   ],
   async run({ file, out, overwrite, serve, host, port }, { signal, onEvent }, io): Promise<ReviewResult> {
-    if (out !== undefined && existsSync(out) && !overwrite) {
-      throw new RookeryError("FILE_UNWRITABLE", `${out} is there already`, "choose another file, or add --overwrite");
-    }
+    if (out !== undefined && !overwrite) refuseExisting([out]);
     if (!isLoopback(host)) {
       const hint = "give 127.0.0.1; from elsewhere, reach it through ssh -L";
       throw new RookeryError("INVALID_OPTION", `--host ${host} would let others decide`, hint);

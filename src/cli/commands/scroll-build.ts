@@ -2,7 +2,7 @@ import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { makeFolder, writeAll, writeFileAtomic, writeStreamAtomic } from "../../base/files.ts";
+import { makeFolder, writeFileAtomic, writeJsonLines } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { EndpointClient } from "../../endpoint/client.ts";
 import { Endpoint } from "../../endpoint/endpoint.ts";
@@ -151,11 +151,8 @@ export async function scrollBuild(
   const [records, rejected, page] = ["records.jsonl", "rejected.jsonl", "build.html"].map((name) =>
     path.join(out, name),
   ) as [string, string, string];
-  writeLines(
-    records,
-    kept.map(({ record }) => record),
-  );
-  writeLines(
+  writeJsonLines(records, kept, ({ record }) => record);
+  writeJsonLines(
     rejected,
     items.flatMap(({ record, rejected: finding }) =>
       finding ? [{ rejected_by: finding.check, because: finding.reason, ...record }] : [],
@@ -186,13 +183,6 @@ export async function scrollBuild(
   return { ...report, records, rejected, review, page };
 }
 
-function writeLines(file: string, rows: readonly object[]): void {
-  const encoder = new TextEncoder();
-  writeStreamAtomic(file, (descriptor) => {
-    for (const row of rows) writeAll(descriptor, encoder.encode(`${JSON.stringify(row)}\n`));
-  });
-}
-
 async function openModels(
   options: z.output<typeof schema>,
   jobs: Jobs,
@@ -201,8 +191,7 @@ async function openModels(
 ): Promise<BuildModels> {
   const open = async (url: string, model: string | undefined, identity: string) => {
     const endpoint = new Endpoint({ url, apiKey: environment.ROOKERY_API_KEY });
-    const name = model ?? (await endpoint.models(signal))[0];
-    if (name === undefined) throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one");
+    const name = await endpoint.modelOrFirst(model, "name one with --writer-model or --examiner-model", signal);
     return { client: new EndpointClient(endpoint, { identity, store: jobs }), model: name };
   };
   const writer =

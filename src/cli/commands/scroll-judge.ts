@@ -1,9 +1,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { z } from "zod";
-import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { writeFileAtomic } from "../../base/files.ts";
+import { makeFolder, writeFileAtomic, writeJsonLines } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { EndpointClient } from "../../endpoint/client.ts";
 import { Endpoint } from "../../endpoint/endpoint.ts";
@@ -12,10 +11,11 @@ import { humanScores, writeHumanSample } from "../../eval/scroll/human.ts";
 import { type Judge, type JudgedScore, judgeResponses } from "../../eval/scroll/judge.ts";
 import { readScrollFiles } from "../../eval/scroll/read.ts";
 import { readResponses } from "../../eval/scroll/read-responses.ts";
+import type { ScrollRecord } from "../../eval/scroll/record.ts";
 import { rubricVersion } from "../../eval/scroll/rubric.ts";
 import { reportScores } from "../../eval/scroll/scores.ts";
 import { type Jobs, openJobs } from "../../jobs/jobs.ts";
-import { type ScrollPage, scrollPage } from "../../report/scroll-page.ts";
+import { type ScrollExample, type ScrollPage, scrollPage } from "../../report/scroll-page.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { alignColumns } from "../text.ts";
 
@@ -121,7 +121,7 @@ export async function scrollJudge(
     const message = `${needJudge} answers have no check of their own and get no score: give a judge with --judge URL`;
     context.onEvent?.({ type: "warning", message });
   }
-  fs.mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   using jobs = openJobs(path.join(folder, "verdicts.sqlite"), folder);
   const chosen = { url: options.judge, model: options.judgeModel, cacheName: rubricVersion };
   const judge = await openJudge(chosen, options, jobs, context, environment);
@@ -155,7 +155,24 @@ export async function scrollJudge(
     const theirs = humanScores(humanSample);
     if (theirs.length > 0) agreements.push({ name: "the judge and a person", agreement: agreementOf(scores, theirs) });
   }
-  const examples = items
+  const page: ScrollPage = {
+    ...reportScores(items),
+    ...{ responses: file, judge: judge?.name ?? null, rubricVersion, agreements, examples: worstOf(items) },
+  };
+  const [scoresFile, pageFile] = [path.join(folder, "scores.jsonl"), path.join(folder, "scores.html")];
+  writeJsonLines(scoresFile, items, scoreRow);
+  writeFileAtomic(pageFile, scrollPage(page, rookeryVersion));
+  return { ...page, scores: scoresFile, page: pageFile, humanSample };
+}
+
+type Response = { response: string | null; error: string | null; truncated: boolean };
+type Item = { record: ScrollRecord; score: JudgedScore; response: Response | undefined };
+
+const mostExamples = 40;
+
+/** Answers that earned half of the score at most, the worst first. */
+function worstOf(items: readonly Item[]): ScrollExample[] {
+  return items
     .flatMap(({ record, score: { score, analysis }, response }) =>
       score === null || score > 0.5
         ? []
@@ -167,34 +184,16 @@ export async function scrollJudge(
           ],
     )
     .sort((a, b) => a.score - b.score)
-    .slice(0, 40);
-  const page: ScrollPage = {
-    ...reportScores(items),
-    ...{ responses: file, judge: judge?.name ?? null, rubricVersion, agreements, examples },
-  };
-  const [scoresFile, pageFile] = [path.join(folder, "scores.jsonl"), path.join(folder, "scores.html")];
-  writeFileAtomic(scoresFile, items.map((item) => `${JSON.stringify(scoreRow(item))}\n`).join(""));
-  writeFileAtomic(pageFile, scrollPage(page, rookeryVersion));
-  return { ...page, scores: scoresFile, page: pageFile, humanSample };
+    .slice(0, mostExamples);
 }
 
 /** PenguinScrolls' columns, and why there is no score. */
-function scoreRow({
-  record,
-  score,
-  response,
-}: {
-  record: { key: string };
-  score: JudgedScore;
-  response: Response | undefined;
-}) {
+function scoreRow({ record, score, response }: Item) {
   return {
     ...{ input_md5: record.key, response: response?.response ?? null, result: score.analysis, score: score.score },
     ...{ error: response?.error ?? null, truncated: response?.truncated ?? false, reason: score.reason },
   };
 }
-type Response = { response: string | null; error: string | null; truncated: boolean };
-
 async function openJudge(
   { url, model, cacheName }: { url: string | undefined; model: string | undefined; cacheName: string },
   { temperature, concurrency }: { temperature: number; concurrency: number },
@@ -204,10 +203,7 @@ async function openJudge(
 ): Promise<Judge | undefined> {
   if (url === undefined) return undefined;
   const endpoint = new Endpoint({ url, apiKey: environment.ROOKERY_API_KEY });
-  const name = model ?? (await endpoint.models(signal))[0];
-  if (name === undefined) {
-    throw new RookeryError("ENDPOINT_FAILED", `${endpoint.url} has no model`, "name one by --judge-model");
-  }
+  const name = await endpoint.modelOrFirst(model, "name one with --judge-model", signal);
   // the address is no part of what an answer is kept under: a judge that moved is the same
   const client = new EndpointClient(endpoint, { identity: cacheName, concurrency, store: jobs });
   return { name, model: name, client, temperature };

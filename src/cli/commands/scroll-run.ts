@@ -1,7 +1,7 @@
 import path from "node:path";
 import { z } from "zod";
 import type { CommandContext } from "../../base/events.ts";
-import { makeFolder, writeFileAtomic } from "../../base/files.ts";
+import { makeFolder, writeJsonLines } from "../../base/files.ts";
 import { readScrollFiles } from "../../eval/scroll/read.ts";
 import { runScroll, scrollResponses } from "../../eval/scroll/run.ts";
 import { type TruncationPolicy, truncationPolicies } from "../../eval/scroll/truncate.ts";
@@ -122,7 +122,7 @@ export async function scrollRun(
   await runScroll(model, records, settings, jobs, context);
   const responses = [...scrollResponses(records, jobs)];
   const file = path.join(folder, "responses.jsonl");
-  writeFileAtomic(file, responses.map((one) => `${JSON.stringify(one)}\n`).join(""));
+  writeJsonLines(file, responses);
   const sum = (of: (one: (typeof responses)[number]) => number) => responses.reduce((total, one) => total + of(one), 0);
   const told = responses.filter(({ cached_tokens: cached }) => cached !== null);
   const toldTokens = told.reduce((total, one) => total + one.prompt_tokens, 0);

@@ -1,8 +1,6 @@
-import fs from "node:fs";
 import path from "node:path";
 import { z } from "zod";
-import { RookeryError } from "../../base/errors.ts";
-import { makeFolder, writeFileAtomic } from "../../base/files.ts";
+import { makeFolder, refuseExisting, writeJsonLines } from "../../base/files.ts";
 import { familiesNamed, makeDialogues, makeTasks, taskFamilies } from "../../tasks/generate.ts";
 import { dialogueConversation, taskConversation, taskDocument, taskPreference } from "../../tasks/records.ts";
 import { type Task, taskLanguages } from "../../tasks/task.ts";
@@ -108,18 +106,10 @@ export function generateTasks(options: z.output<typeof tasksSchema>): Written {
     "test.jsonl": select(families, "test", testCount, seed).map(taskConversation),
     "unseen.jsonl": select(unseen, "test", testCount, seed).map(taskConversation),
   };
+  const fileOf = (name: string) => path.join(out, name);
+  if (!overwrite) refuseExisting(Object.keys(files).map(fileOf));
   makeFolder(out);
-  for (const [name, records] of Object.entries(files)) {
-    const file = path.join(out, name);
-    if (!overwrite && fs.existsSync(file)) {
-      throw new RookeryError(
-        "FILE_UNWRITABLE",
-        `${file} is there already`,
-        "choose another folder, or add --overwrite",
-      );
-    }
-    writeFileAtomic(file, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
-  }
+  for (const [name, records] of Object.entries(files)) writeJsonLines(fileOf(name), records);
   return {
     folder: out,
     files: Object.fromEntries(Object.entries(files).map(([name, records]) => [name, records.length])),

@@ -1,8 +1,7 @@
-import fs from "node:fs";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { writeFileAtomic } from "../../base/files.ts";
+import { refuseExisting, writeJsonLines } from "../../base/files.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { textsForTokenizer } from "../../data/prepare.ts";
 import { retrievalDocuments, retrievalKinds, sentencesOf } from "../../tasks/retrieval.ts";
@@ -76,17 +75,15 @@ export const command = defineCommand({
     },
   ],
   async run({ out, overwrite, haystack, ...options }, context: CommandContext) {
-    if (!overwrite && fs.existsSync(out)) {
-      throw new RookeryError("FILE_UNWRITABLE", `${out} is there already`, "choose another file, or add --overwrite");
-    }
+    if (!overwrite) refuseExisting([out]);
     const sentences = await haystackSentences(haystack, context);
-    const lines: string[] = [];
-    for (const text of retrievalDocuments({ ...options, sentences, split: "train" })) {
+    let documents = 0;
+    writeJsonLines(out, retrievalDocuments({ ...options, sentences, split: "train" }), (text) => {
       context.signal?.throwIfAborted();
-      lines.push(`${JSON.stringify({ text })}\n`);
-    }
-    writeFileAtomic(out, lines.join(""));
-    return { file: out, documents: lines.length, sentences: sentences.length };
+      documents++;
+      return { text };
+    });
+    return { file: out, documents, sentences: sentences.length };
   },
   describe: ({ file, documents, sentences }) => [
     `${file}: ${documents} documents, hidden in ${sentences} sentences; keys of the test split are in none of them`,

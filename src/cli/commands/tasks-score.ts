@@ -4,7 +4,7 @@ import { type ExamAnswer, encodeQuestions, encodeWithExamples, readQuestions, ta
 import { Sampler } from "../../align/sampler.ts";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { writeFileAtomic } from "../../base/files.ts";
+import { writeJsonLines } from "../../base/files.ts";
 import { loadModel } from "../../interop/load.ts";
 import { reportTasks, type TaskReport } from "../../tasks/score.ts";
 import { Execution } from "../../tensor/execution.ts";
@@ -113,7 +113,7 @@ export async function scoreTasks(
     // lets Ctrl-C be heard
     await new Promise((resolve) => setImmediate(resolve));
   }
-  if (out !== undefined) writeFileAtomic(out, answers.map((one) => `${JSON.stringify(one)}\n`).join(""));
+  if (out !== undefined) writeJsonLines(out, answers);
   return { model: name, examples, ...reportTasks(answers) };
 }
 
