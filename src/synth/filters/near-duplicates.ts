@@ -1,11 +1,12 @@
 /** Instructions that have come before, word for word or nearly; and long answers that have. */
+import { fmix32 } from "../../base/random.ts";
 import type { SynthRecord } from "../record.ts";
 import { comparableOf } from "./comparable.ts";
 import { MinHashIndex, type Sketch, sketchOf } from "./minhash.ts";
 import type { Fault } from "./rules.ts";
 import { gramHashes, textHash, tokensOf } from "./shingles.ts";
 
-const sizes = { words: 3, characters: 3 };
+const sizes = { words: 2, characters: 2 };
 /** Tokens from which an answer is a text of its own, which two records should not share. */
 const longAnswerTokens = 64;
 /** Tokens up to which a number is what an instruction is about. */
@@ -39,6 +40,7 @@ export class NearDuplicates {
     const instruction = sketched(tokensOf(record.instruction), guardOf(record));
     const answerTokens = tokensOf(record.answers[0]?.text ?? "");
     const answer = answerTokens.length < longAnswerTokens ? undefined : sketched(answerTokens, 0);
+    this.#instructions.countGrams(instruction.sketch);
     const fault =
       this.#like("instruction", this.#instructions, this.#recordOfInstruction, instruction) ??
       (answer && this.#like("answer", this.#answers, this.#recordOfAnswer, answer));
@@ -66,9 +68,19 @@ export class NearDuplicates {
 type Sketched = { sketch: Sketch; guard: number };
 
 const sketched = (tokens: string[], guard: number): Sketched => ({
-  sketch: sketchOf(gramHashes(tokens, sizes)),
+  sketch: sketchOf(numbered(gramHashes(tokens, sizes))),
   guard: guard >>> 0,
 });
+
+/** A gram that comes again is another one: how often something stands in a list may be what is asked. */
+function numbered(grams: Uint32Array): Uint32Array {
+  const times = new Map<number, number>();
+  return grams.map((gram) => {
+    const time = times.get(gram) ?? 0;
+    times.set(gram, time + 1);
+    return time === 0 ? gram : fmix32(gram + time);
+  });
+}
 
 /**
  * What must be the same for two instructions to be one: "Spell apple backwards" and "Spell maple backwards" are alike and ask for

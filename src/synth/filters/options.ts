@@ -17,8 +17,8 @@ export const filterOptionsSchema = z.strictObject({
     .describe("highest tier that is rejected; what lies between goes to the review queue"),
   nearDuplicateSimilarity: share
     .min(0.3)
-    .default(0.7)
-    .describe("share of common word sequences (Jaccard) from which two instructions are the same; 1: exact ones alone"),
+    .default(0.6)
+    .describe("share of common pairs of words (Jaccard) from which two instructions are the same; 1: exact ones alone"),
   evaluationSets: z
     .array(z.strictObject({ name: z.string().min(1), path: z.string().min(1) }))
     .default([])
