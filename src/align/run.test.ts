@@ -122,6 +122,46 @@ describe("sft with adapters", () => {
   });
 });
 
+describe("what is learnt", () => {
+  const told = path.join(folder, "told.jsonl");
+  before(() => {
+    const records = Array.from({ length: 120 }, (_, n) => ({
+      prompt: `${say(n)} ${say(n * 7 + 1)}`,
+      chosen: `${say(n)} sea`,
+      rejected: `${say(n)} rock`,
+    }));
+    fs.writeFileSync(told, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  });
+  const options = { data: [told], heldOutShare: 0.2, steps: 30, learningRate: 3e-3, batchPairs: 8, epochs: 9 };
+
+  it("by a reward model, from a head of zeros: which answers are the better ones, on pairs that it has not seen", async () => {
+    const { figures } = await runStage(
+      "reward",
+      parse("reward", { ...optionsOf("reward"), ...options, name: "told" }),
+      {},
+    );
+    assert.ok(figures.heldOutAccuracy! > 0.95, `accuracy ${figures.heldOutAccuracy}`);
+    assert.ok(figures.heldOutLoss! < 0.6, `loss ${figures.heldOutLoss}`);
+  });
+
+  it("by DPO whose judge compares with the right answer; exam and divergence are measured before the first step and after", async () => {
+    const exam = path.join(folder, "exam.jsonl");
+    fs.copyFileSync(chats, exam);
+    const events: StageEvent[] = [];
+    const given = { ...options, steps: 4, evaluateEvery: 2, onlineShare: 0.5, judge: "exact-match", exam: [exam] };
+    const asked = parse("dpo", { ...optionsOf("dpo"), ...given, rewardModel: undefined, name: "judged" });
+    await runStage("dpo", asked, { onEvent: (event) => void events.push(event) });
+    const measured = events.flatMap((event) => (event.type === "stage-evaluation" ? [event] : []));
+    assert.deepEqual(
+      measured.map(({ step }) => step),
+      [0, 2, 4],
+    );
+    assert.equal(measured[0]!.figures.divergence, 0);
+    assert.ok(measured[2]!.figures.divergence !== 0);
+    assert.ok(measured.every(({ figures }) => figures.examQuestions! > 30));
+  });
+});
+
 describe("a stage refuses", () => {
   const options = { steps: 4, checkpointEvery: 1 };
 

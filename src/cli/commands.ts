@@ -12,7 +12,8 @@ export type CommandEntry = {
 export const commandTable: readonly CommandEntry[] = [
   {
     name: "start",
-    summary: "train a small model in about five minutes, measure it, and let it write",
+    summary:
+      "the whole recipe in about eleven minutes: from texts to a small model that answers, measured at each stage",
     load: () => import("./commands/start.ts"),
   },
   {

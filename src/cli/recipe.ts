@@ -67,6 +67,7 @@ type RecipeState = {
   rookeryVersion: string;
   tasks?: { folder: string };
   pretraining?: TrainResult;
+  longContext?: TrainResult;
   sft?: StageResult;
   reward?: StageResult;
   dpo?: StageResult;
@@ -83,7 +84,7 @@ export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersio
 };
 
 /** Which part of the time each stage may take; the rest is for reading data, measuring and writing. */
-const shares = { pretraining: 0.42, sft: 0.25, reward: 0.07, dpo: 0.1 };
+const shares = { pretraining: 0.4, longContext: 0.05, sft: 0.25, reward: 0.06, dpo: 0.08 };
 const quickShare = 0.3;
 
 /** What a small model wants: rates a hundred times those of a large one, and no dropout, since tasks never run out. */
@@ -96,7 +97,7 @@ const smallModel = {
 const sftRates = { learningRate: 2e-3, finalLearningRate: 2e-4, attentionDropout: 0, hiddenDropout: 0 };
 const rewardRates = { learningRate: 5e-4, finalLearningRate: 5e-5 };
 const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5 };
-const sftBatchTokens = 4096;
+const batchTokens = 4096;
 const batchPairs = 32;
 /** Tokens of a pair of answers to a task with its prompts, about; and how many a DPO step reads and writes for each. */
 const pairTokens = 80;
@@ -160,14 +161,13 @@ class Recipe {
     );
     const file = (which: string) => path.join(tasks.folder, `${which}.jsonl`);
 
-    const base = of("pretrained");
+    const base = of("short");
     const length = steps === undefined ? { minutes: minutes * shares.pretraining } : { steps };
-    const texts = { path: file("texts"), name: "tasks", weight: 1.5 };
+    const written = { path: file("texts"), name: "tasks", weight: 1.5 };
+    const stageData = { seed, data: [...data.map(weighted), written], sequenceLength, batchTokens };
     const pretraining = await this.#once("pretraining", "pretraining", () =>
       train(
-        this.#isBegun(base.name)
-          ? { ...base, resume: true }
-          : { ...base, preset, model, seed, data: [...data.map(weighted), texts], sequenceLength, ...length },
+        this.#isBegun(base.name) ? { ...base, resume: true } : { ...base, preset, model, ...stageData, ...length },
         context,
       ),
     );
@@ -175,7 +175,23 @@ class Recipe {
     const tokensPerSecond = pretraining.tokens / (60 * minutes * shares.pretraining);
     const stepsOf = (stage: keyof typeof shares, tokensPerStep: number) =>
       steps ?? Math.max(10, Math.round((60 * minutes * shares[stage] * tokensPerSecond) / tokensPerStep));
-    await this.#score("pretrained", pretraining.modelFolder, shownExamples);
+
+    const long = of("pretrained");
+    const lengthening = await this.#once("longContext", "going on with longer texts", () =>
+      train(
+        this.#isBegun(long.name)
+          ? { ...long, resume: true }
+          : {
+              ...long,
+              from: base.name,
+              stage: "long-context",
+              ...stageData,
+              steps: stepsOf("longContext", batchTokens),
+            },
+        context,
+      ),
+    );
+    await this.#score("pretrained", lengthening.modelFolder, shownExamples);
 
     const common = { ...smallModel, seed, epochs: 10 };
     const tuned = of("sft");
@@ -184,9 +200,9 @@ class Recipe {
         this.#isBegun(tuned.name)
           ? { ...tuned, resume: true }
           : {
-              ...{ ...tuned, ...common, ...sftRates, model: base.name, data: [file("train")] },
-              batchTokens: sftBatchTokens,
-              steps: stepsOf("sft", sftBatchTokens),
+              ...{ ...tuned, ...common, ...sftRates, model: long.name, data: [file("train")] },
+              batchTokens,
+              steps: stepsOf("sft", batchTokens),
             },
         context,
       ),
@@ -232,7 +248,7 @@ class Recipe {
     await this.#score("instruct-fp8", fp8.folder);
 
     const { format: _format, rookeryVersion: _version, ...done } = this.#state as Required<RecipeState>;
-    const releases = { pretrained: pretraining.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
+    const releases = { pretrained: lengthening.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
     return { name, folder: this.#folder, releases, ...done };
   }
 
@@ -246,7 +262,7 @@ class Recipe {
   }
 
   /** Does the work and writes down what came of it, or says what came of it before. */
-  async #once<Key extends "tasks" | "pretraining" | "sft" | "reward" | "dpo" | "fp8">(
+  async #once<Key extends "tasks" | "pretraining" | "longContext" | "sft" | "reward" | "dpo" | "fp8">(
     key: Key,
     what: string,
     work: () => Promise<NonNullable<RecipeState[Key]>> | NonNullable<RecipeState[Key]>,

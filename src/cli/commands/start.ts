@@ -59,7 +59,7 @@ const nameOf = ({ name }: RecipeResult, runsFolder: string) =>
 const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)}%`);
 
 /** What each stage has changed, and where the models lie. */
-function summary({ pretraining, sft, reward, dpo, scores, releases }: RecipeResult): string[] {
+function summary({ pretraining, longContext, sft, reward, dpo, scores, releases }: RecipeResult): string[] {
   const score = (stage: string) =>
     ["test", "unseen"].map((which) => percent(scores[`${stage} ${which}`]?.macroExactMatch));
   const heldOut = reward.figures.heldOutAccuracy;
@@ -69,9 +69,9 @@ function summary({ pretraining, sft, reward, dpo, scores, releases }: RecipeResu
       ["stage", "updates", "right answers", "of unseen families", ""],
       [
         "pretrained, shown 4 examples",
-        String(pretraining.steps),
+        String(pretraining.steps + longContext.steps),
         ...score("pretrained"),
-        bits(pretraining.bitsPerByte),
+        bits(longContext.bitsPerByte),
       ],
       ["fine-tuned (SFT)", String(sft.steps), ...score("sft"), ""],
       [

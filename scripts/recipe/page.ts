@@ -1,0 +1,106 @@
+/** Writes the tables and plots of docs/recipe.md: `node scripts/recipe/page.ts recipe.jsonl`. */
+import fs from "node:fs";
+import path from "node:path";
+import { bootstrapInterval } from "../../src/eval/paired.ts";
+import { barsSvg } from "../../src/report/bars.ts";
+import { plotSvg } from "../../src/report/plot.ts";
+import { dpoVariants, sftVariants } from "./plan.ts";
+import { macroShare, pairedDifferences, type RecipeRecord } from "./records.ts";
+
+const docs = path.join(import.meta.dirname, "../../docs");
+const [file = "recipe.jsonl"] = process.argv.slice(2);
+const records = fs
+  .readFileSync(file, "utf8")
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line) as RecipeRecord);
+const of = (variant: string) => records.filter(({ name }) => name.replace(/-\d+$/, "") === variant);
+const answersOf = (variant: string, which: "test" | "unseen" = "test") =>
+  of(variant).flatMap((one) => (one[which] ? [one[which]] : []));
+const percent = (share: number) => (100 * share).toFixed(1);
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Exact match of each seed, and the difference to another variant with its 95% interval over questions. */
+function row(variant: string, against: string): string {
+  const [test, before] = [answersOf(variant), answersOf(against)];
+  if (test.length === 0) return `| ${variant} | not run | | |`;
+  const shares = test.map(macroShare);
+  const seedsShown = shares.map(percent).join(", ");
+  const unseen = percent(mean(answersOf(variant, "unseen").map(macroShare)));
+  if (variant === against || before.length === 0) return `| ${variant} | ${seedsShown} | ${unseen} | |`;
+  const groups = pairedDifferences(before, test);
+  const [low, high] = bootstrapInterval(groups, { confidence: 0.95, seed: 1 });
+  const difference = mean(shares) - mean(before.map(macroShare));
+  return `| ${variant} | ${seedsShown} | ${unseen} | ${percent(difference)} (${percent(low)} to ${percent(high)}) |`;
+}
+
+function table(variants: readonly string[], against: string): string[] {
+  return [
+    `| | exact match, % (each seed) | unseen families | against ${against}: points (95%) |`,
+    "| --- | --- | --- | --- |",
+    ...variants.map((variant) => row(variant, against)),
+  ];
+}
+
+function bars(title: string, variants: readonly string[], name: string): string {
+  const shown = variants.filter((variant) => answersOf(variant).length > 0);
+  const svg = barsSvg({
+    title,
+    partNames: [],
+    bars: shown.map((variant) => {
+      const share = mean(answersOf(variant).map(macroShare));
+      return { name: variant, parts: [share], label: `${percent(share)}%` };
+    }),
+  });
+  fs.writeFileSync(path.join(docs, "recipe", name), svg);
+  return `![${title}](recipe/${name})`;
+}
+
+/** The judge's reward and the verifier's exact match, of one run of each of two variants, over its steps. */
+function curves(variants: readonly string[]): string {
+  const series = variants.flatMap((variant) => {
+    const measured = of(variant)[0]?.measurements ?? [];
+    const start = measured[0]?.sampledReward ?? 0;
+    const points = (valueAt: (one: (typeof measured)[number]) => number) =>
+      measured.map((one) => ({ x: one.step, y: valueAt(one) }));
+    return [
+      { name: `${variant}: exact match`, points: points((one) => one.examExactMatch ?? 0) },
+      {
+        name: `${variant}: reward (σ of its rise)`,
+        points: points((one) => 1 / (1 + Math.exp(start - (one.sampledReward ?? start)))),
+        isDashed: true,
+      },
+    ];
+  });
+  const title = "Reward of the judge, and exact match that it never saw";
+  if (series.every(({ points }) => points.length === 0)) return "";
+  const axes = { xLabel: "update", yLabel: "share", xScale: "linear", yScale: "linear" } as const;
+  fs.writeFileSync(path.join(docs, "recipe", "reward.svg"), plotSvg({ title, ...axes, series }));
+  return `![${title}](recipe/reward.svg)`;
+}
+
+const [begin, end] = ["<!-- recorded runs: scripts/recipe/page.ts -->", "<!-- end -->"];
+const section = [
+  begin,
+  "### Stages",
+  "",
+  ...table(["base", "tuned", "both"], "tuned"),
+  "",
+  "### DPO",
+  "",
+  ...table(Object.keys(dpoVariants), "both"),
+  "",
+  bars("Exact match after DPO", Object.keys(dpoVariants), "dpo.svg"),
+  "",
+  curves(["both", "hacked"]),
+  "",
+  "### SFT",
+  "",
+  ...table(Object.keys(sftVariants), "dropout-on"),
+  "",
+  bars("Exact match after SFT of 300 updates", Object.keys(sftVariants), "sft.svg"),
+  end,
+].join("\n");
+const page = path.join(docs, "recipe.md");
+const text = fs.readFileSync(page, "utf8");
+fs.writeFileSync(page, text.slice(0, text.indexOf(begin)) + section + text.slice(text.indexOf(end) + end.length));
