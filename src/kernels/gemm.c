@@ -91,7 +91,7 @@ static int32_t gate_afterwards(uintptr_t pool, const matmul_job *job) {
 ROOKERY_API int32_t rookery_matmul(uintptr_t pool, int32_t dtype, uintptr_t a, uintptr_t packed, uintptr_t addend, uintptr_t c,
                                    int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups, uintptr_t offsets) {
   matmul_job job = {.dtype = dtype, .a = (const char *)a, .packed = (const char *)packed, .inner = inner,
-                    .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}};
+                    .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated, 0}};
   if (!is_aligned(packed) || check_matmul(&job, rows, groups, offsets)) return ROOKERY_BAD_ARGUMENT;
   for (size_t g = 0; g < groups; g++) job.row_blocks += ceil_div((size_t)(job.offsets[g + 1] - job.offsets[g]), ROW_BLOCK);
   if (!job.row_blocks) return ROOKERY_OK;
@@ -157,7 +157,7 @@ ROOKERY_API int32_t rookery_matmul_packing(uintptr_t pool, int32_t dtype, uintpt
                                            uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns,
                                            size_t groups, uintptr_t offsets, uintptr_t scratch) {
   packing_job job = {
-    .matmul = {.dtype = dtype, .a = (const char *)a, .inner = inner, .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}},
+    .matmul = {.dtype = dtype, .a = (const char *)a, .inner = inner, .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated, 0}},
     .weight = {dtype, transpose, (const float *)weight, transpose ? inner : columns, transpose ? columns : inner},
     .scratch = (char *)scratch,
   };

@@ -211,7 +211,7 @@ ROOKERY_API int32_t rookery_quant_matmul(uintptr_t pool, int32_t format, int32_t
                                          uintptr_t c, int32_t c_dtype, uintptr_t gated, size_t rows, size_t inner, size_t columns, size_t groups,
                                          size_t segment, int32_t rounds, uintptr_t activation_scales, uintptr_t offsets, uintptr_t scratch) {
   quant_job job = {.weight = {format, groups, columns, inner, segment, (const uint8_t *)packed, 0}, .dtype = dtype, .a = (const char *)a,
-                   .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated}};
+                   .target = {c_dtype, columns, (const char *)addend, (char *)c, 0, (char *)gated, 0}};
   if (check_quant_matmul(&job, rows, offsets, scratch)) return ROOKERY_BAD_ARGUMENT;
   job.weight.scales = (const float *)(packed + quant_code_bytes(&job.weight));
   size_t threads = (size_t)rookery_pool_threads(pool), blocks = 0, prepared = prepared_bytes(&job, rows, rounds != 0);

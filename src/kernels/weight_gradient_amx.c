@@ -137,7 +137,7 @@ float gradient_tile_block(const gradient_job *job, size_t group, size_t set, siz
   size_t span = round_up(ceil_div(SHARED_BYTES_IN_CACHE, set_blocks * 1024 * sizeof(bf16)), CHUNK_STEPS);
   const bf16 *shared_tiles = job->shared_tiles + steps_before(job, group) * blocks * 1024;
   int past_cache = !job->accumulate && job->in % 16 == 0 && (uintptr_t)gradient % 64 == 0;
-  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0};
+  sums_target target = {ROOKERY_F32, job->in, job->accumulate ? (char *)gradient : 0, (char *)gradient, past_cache, 0, 0};
   tile_run run = {.finished = {.target = &target}};
   f32_lanes squares = splat(0);
   configure_tiles(32);

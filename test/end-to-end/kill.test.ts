@@ -117,8 +117,8 @@ it(`ends with the same bits, killed at any of ${kills} moments and resumed`, asy
   const keys = streamKeys(11, "kills");
   for (let kill = 0; kill < kills; kill++) {
     const disturbed = path.join(folder, `disturbed-${kill}`);
-    // the last changes are the model directory's, and their number varies a little from run to run
-    const moment = 1 + Math.floor(uniform(keys, kill) * 0.9 * whole.changes);
+    // the last changes are the model directory's, and their number varies with what else the machine does
+    const moment = 1 + Math.floor(uniform(keys, kill) * 0.75 * whole.changes);
     const killed = await runProcess(disturbed, false, moment);
     assert.equal(killed.signal, "SIGKILL", `moment ${moment} of ${whole.changes} was not reached: ${killed.errors}`);
     const hasRun = fs.existsSync(path.join(disturbed, "run", "config.json"));
