@@ -26,6 +26,7 @@ const exportedNames: Record<string, string[]> = {
     ...["RookeryError", "errorCodes", "exitCodes", "rookeryVersion"],
     ...["account", "modelConfigSchema", "presets"],
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
+    ...["DocumentReader", "documentText", "readDocument"],
   ],
   "./train": ["train", "trainOptionsSchema"],
   "./align": [

@@ -3,7 +3,8 @@ import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { DigestSet, documentDigest, splitPoint } from "./digests.ts";
-import { readFileDocuments, resolveFiles } from "./files.ts";
+import { DocumentReader } from "./documents/read.ts";
+import { type FileReading, readFileDocuments, resolveFiles } from "./files.ts";
 import { type DropReason, filterReason } from "./filters.ts";
 import type { DataOptions, SourceOptions } from "./options.ts";
 import type { ProblemCounts, Problems } from "./problems.ts";
@@ -20,7 +21,10 @@ export type Source = {
   files: readonly string[];
   /** Sources that came from the same entry of the options share its weights. */
   entry: number;
-  read: (file: string, onBytes: (count: number) => void) => AsyncIterable<RawDocument> | Iterable<RawDocument>;
+  read: (
+    file: string,
+    reading: Pick<FileReading, "onBytes" | "documents" | "signal">,
+  ) => AsyncIterable<RawDocument> | Iterable<RawDocument>;
 };
 
 export type Split = "train" | "heldOut";
@@ -33,7 +37,9 @@ export function sourceEntries(options: DataOptions): SourceOptions[] {
 }
 
 function defaultName(pattern: string): string {
-  const base = path.basename(pattern).replace(/(\.(txt|md|json|jsonl|ndjson|csv|tsv|parquet))?(\.(gz|zst))?$/i, "");
+  const base = path
+    .basename(pattern)
+    .replace(/(\.(txt|md|json|jsonl|ndjson|csv|tsv|parquet|html?|xhtml|pdf|docx))?(\.(gz|zst))?$/i, "");
   return base === "" || /[*?[{]/.test(base) ? pattern : base;
 }
 
@@ -67,11 +73,11 @@ export async function resolveSources(options: DataOptions, problems: Problems): 
     });
     const textField = spec.textField ?? options.textField;
     const { maxDocumentCharacters } = options;
-    const read: Source["read"] = (file, onBytes) =>
+    const read: Source["read"] = (file, reading) =>
       readFileDocuments(file, {
         textField,
         maxDocumentCharacters,
-        onBytes,
+        ...reading,
         problem: (kind, line, what) => problems.report(name, kind, file, line, what),
       });
     const license = spec.license ?? null;
@@ -173,6 +179,8 @@ export class Corpus {
     onBytes: (count: number) => void,
   ): AsyncGenerator<{ document: CorpusDocument; point: number; report: SourceReport }> {
     const seen = new DigestSet();
+    await using documents = new DocumentReader();
+    const reading = { onBytes, documents, signal: this.#context.signal };
     this.#reports = [];
     for (const source of this.#sources) {
       const { name, license, files, ignoredFiles } = source;
@@ -182,7 +190,7 @@ export class Corpus {
       };
       this.#reports.push(report);
       for (const file of files) {
-        for await (const raw of source.read(file, onBytes)) {
+        for await (const raw of source.read(file, reading)) {
           this.#context.signal?.throwIfAborted();
           const text = clean(raw.text);
           report.read.documents++;

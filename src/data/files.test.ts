@@ -180,3 +180,20 @@ test("files, folders and globs in a fixed order; hidden and foreign files are le
   await assert.rejects(resolve("tree/*.parquet"), failsWith("FILE_UNREADABLE"));
   await assert.rejects(resolve("tree/sub/d.xls"), failsWith("BAD_DATA"));
 });
+
+test("HTML among data: its text cut as plain text is, and what cannot be used of it named", async () => {
+  const html = `<html><body><h1>企鹅</h1>${"<p>The emperor penguin breeds on the ice in winter.</p>".repeat(40)}</body></html>`;
+  const page = await read(put("people/页 one.html", html), { max: 600 });
+  assert.ok(page.texts.length > 2 && page.texts.every((text) => text.length <= 600));
+  assert.match(page.texts[0]!, /^企鹅\n\nThe emperor penguin/);
+  assert.deepEqual(page.problems, []);
+  const empty = await read(put("people/empty.html", "<p> </p>"));
+  assert.deepEqual(empty, {
+    texts: [],
+    lines: [],
+    problems: ["unreadableDocument null: has no text that can be read"],
+  });
+  const damaged = await read(put("people/damaged.pdf", "no pdf"));
+  assert.deepEqual(damaged.problems, ["unreadableDocument null: is damaged, or no PDF"]);
+  assert.equal(fileFormat("a.pdf.gz"), null);
+});

@@ -4,6 +4,10 @@ import path from "node:path";
 import { createGunzip } from "node:zlib";
 import { RookeryError } from "../base/errors.ts";
 import { fileError, quoteForMessage } from "../base/files.ts";
+import { documentText } from "./documents/document.ts";
+import { DocumentReader } from "./documents/read.ts";
+import { readUsableDocument } from "./documents/usable.ts";
+import { PassageCutter } from "./passages.ts";
 import { type ProblemKind, readableFiles } from "./problems.ts";
 import {
   type DocumentFormat,
@@ -22,7 +26,10 @@ import { decompressZstd } from "./zstd-frames.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 
-const formats: Readonly<Record<string, DocumentFormat | TableFormat>> = {
+/** Of what is packed into the file itself, its own reader takes care. */
+type FileFormat = DocumentFormat | TableFormat | "document";
+
+const formats: Readonly<Record<string, FileFormat>> = {
   ".txt": "text",
   ".md": "text",
   ".json": "json",
@@ -31,21 +38,28 @@ const formats: Readonly<Record<string, DocumentFormat | TableFormat>> = {
   ".csv": "csv",
   ".tsv": "tsv",
   ".parquet": "parquet",
+  ".html": "document",
+  ".htm": "document",
+  ".xhtml": "document",
+  ".pdf": "document",
+  ".docx": "document",
 };
 
-const isTable = (format: DocumentFormat | TableFormat): format is TableFormat =>
+const isTable = (format: FileFormat): format is TableFormat =>
   format === "csv" || format === "tsv" || format === "parquet";
+
+/** Parquet compresses its own columns; documents are read whole, within limits. */
+const neverCompressed = new Set<FileFormat>(["parquet", "document"]);
 
 type Compression = "none" | "gzip" | "zstd";
 
 /** How a file is read, by its name; null when this Rookery does not read such files. */
-export function fileFormat(file: string): { format: DocumentFormat | TableFormat; compression: Compression } | null {
+export function fileFormat(file: string): { format: FileFormat; compression: Compression } | null {
   const outer = path.extname(file).toLowerCase();
   const compression = outer === ".gz" ? "gzip" : outer === ".zst" ? "zstd" : "none";
   const inner = compression === "none" ? outer : path.extname(file.slice(0, -outer.length)).toLowerCase();
   const format = formats[inner];
-  // Parquet compresses its own columns
-  if (format === undefined || (format === "parquet" && compression !== "none")) return null;
+  if (format === undefined || (neverCompressed.has(format) && compression !== "none")) return null;
   return { format, compression };
 }
 
@@ -120,6 +134,9 @@ export type FileReading = Omit<ReaderOptions, "problem"> & {
   problem: (kind: ProblemKind, line: number | null, what: string) => void;
   /** Told how many bytes of the file, as it lies on the disk, have been read. */
   onBytes?: ((count: number) => void) | undefined;
+  /** Reads HTML, PDF and DOCX; without one, each such file gets one of its own. */
+  documents?: DocumentReader | undefined;
+  signal?: AbortSignal | undefined;
 };
 
 async function* decompressed(raw: fs.ReadStream, compression: Compression): AsyncGenerator<Uint8Array> {
@@ -142,8 +159,22 @@ export async function* readFileDocuments(file: string, reading: FileReading): As
     reading.problem("unsupportedFile", null, "is of a kind that is not read");
     return;
   }
-  if (isTable(kind.format)) yield* readTableDocuments(file, kind.format, kind.compression, reading);
+  if (kind.format === "document") yield* readDocumentOfPeople(file, reading);
+  else if (isTable(kind.format)) yield* readTableDocuments(file, kind.format, kind.compression, reading);
   else yield* readPieces(file, kind.compression, documentReader(kind.format, reading), reading);
+}
+
+/** Its text is cut as plain text is; `line` counts the lines of that text. */
+async function* readDocumentOfPeople(file: string, reading: FileReading): AsyncGenerator<RawDocument> {
+  await using own = reading.documents === undefined ? new DocumentReader() : undefined;
+  const { problem, signal, onBytes, maxDocumentCharacters } = reading;
+  const reader = reading.documents ?? own!;
+  const document = await readUsableDocument(file, reader, problem, signal === undefined ? {} : { signal });
+  onBytes?.(fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+  if (document === undefined) return;
+  const cutter = new PassageCutter(maxDocumentCharacters);
+  yield* cutter.add(documentText(document), 1);
+  yield* cutter.end();
 }
 
 /** DuckDB takes an archive that is cut off for one that ends there, so it is unpacked once before. */
@@ -215,7 +246,7 @@ function withTurns(record: Record<string, unknown>): Record<string, unknown> {
 /** The JSON values of one file, the rows of a table among them; what cannot be read of it is a problem each. Text files have none. */
 export async function* readFileRecords(file: string, problem: FileReading["problem"]): AsyncGenerator<RawRecord> {
   const kind = fileFormat(file);
-  if (kind === null || kind.format === "text") {
+  if (kind === null || kind.format === "text" || kind.format === "document") {
     problem("unsupportedFile", null, "holds no records: .json, .jsonl, .csv, .tsv and .parquet do");
   } else if (isTable(kind.format)) {
     for await (const { record, row } of tableRows(file, kind.format, kind.compression, { problem })) {

@@ -3,7 +3,8 @@ import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 
 /** The files that are read. */
-export const readableFiles = ".txt, .md, .json, .jsonl, .csv or .tsv, plain, .gz or .zst, or .parquet";
+export const readableFiles =
+  ".txt, .md, .json, .jsonl, .csv or .tsv, plain, .gz or .zst, or .parquet, .html, .pdf or .docx";
 
 /** What can be wrong with an input, and the mend. */
 export const problemKinds = {
@@ -13,6 +14,8 @@ export const problemKinds = {
   malformed: "mend the record at that line",
   missingField: "name the field that holds the text with --text-field",
   tooLong: "split the record",
+  unreadableDocument: "take another copy of it, or leave it out",
+  unreadablePages: "take a copy with text in it, or leave it out",
 } as const;
 
 export type ProblemKind = keyof typeof problemKinds;

@@ -1,6 +1,7 @@
 /** How well a model predicts texts: bits per byte and perplexity, by domain, and by position in the context. */
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
+import { DocumentReader } from "../data/documents/read.ts";
 import { readFileDocuments, resolveFiles } from "../data/files.ts";
 import type { EvalModel } from "./model.ts";
 
@@ -29,6 +30,7 @@ export type TextFigures = {
  */
 export async function readTexts(given: readonly string[], limit: number | undefined): Promise<TextItem[]> {
   const items: TextItem[] = [];
+  await using documents = new DocumentReader();
   for (const one of given) {
     const named = /^([^=/\\]+)=(.+)$/.exec(one);
     const pattern = named?.[2] ?? one;
@@ -42,7 +44,7 @@ export async function readTexts(given: readonly string[], limit: number | undefi
       throw new RookeryError("FILE_DAMAGED", `${where} ${what}`, "mend it, or take another copy of the file");
     };
     for (const file of files) {
-      const reading = { textField: undefined, maxDocumentCharacters: mostCharacters, problem };
+      const reading = { textField: undefined, maxDocumentCharacters: mostCharacters, problem, documents };
       for await (const { text } of readFileDocuments(file, reading)) {
         if (limit !== undefined && count >= limit) break;
         if (text.trim() !== "") items.push({ domain, key: `${domain}/${count++}`, text });

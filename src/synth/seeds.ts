@@ -1,12 +1,12 @@
 /** What instructions are made from: passages of documents and code, and questions that are asked as they are. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { readConversation } from "../data/chat.ts";
 import { documentKind, documentText } from "../data/documents/document.ts";
 import { detectLanguage } from "../data/documents/language.ts";
 import { DocumentReader } from "../data/documents/read.ts";
+import { readUsableDocument } from "../data/documents/usable.ts";
 import { fileFormat, readFileDocuments, readFileRecords, resolveFiles } from "../data/files.ts";
 import { PassageCutter } from "../data/passages.ts";
 import { Problems } from "../data/problems.ts";
@@ -39,8 +39,8 @@ const mostPassagesOfDocument = 10_000;
 const longestPhrase = 60;
 const languageOfUnknown = "en";
 
-/** Kinds of documents that their own reader takes apart; plain text streams through the reader of data. */
-const isDocument = (file: string) => !["text", null].includes(documentKind(file));
+/** Kinds of documents that their own reader takes apart; plain text and tables stream through the reader of data. */
+const isDocument = (file: string) => !["text", "table", null].includes(documentKind(file));
 const isCode = (file: string) => codeEndings.has(path.extname(file).toLowerCase());
 const isReadable = (file: string) => isDocument(file) || fileFormat(file) !== null || isCode(file);
 
@@ -106,14 +106,12 @@ async function* textsOf(
   const problem = (kind: Parameters<Problems["report"]>[1], line: number | null, what: string) =>
     problems.report(source.path, kind, file, line, what);
   if (isDocument(file)) {
-    try {
-      const document = await reader.read(file, context);
-      const text = documentText(document);
-      yield { text, language: source.language ?? document.language ?? languageOfUnknown };
-    } catch (error) {
-      if (!(error instanceof RookeryError)) throw error;
-      problem(error.code === "BAD_DATA" ? "malformed" : "unreadable", null, error.message);
-    }
+    const document = await readUsableDocument(file, reader, problem, context);
+    if (document === undefined) return;
+    yield {
+      text: documentText(document),
+      language: source.language ?? document.language ?? languageOfUnknown,
+    };
   } else if (isCode(file)) {
     const bytes = await readFile(file).catch(() => undefined);
     if (bytes === undefined) problem("unreadable", null, "cannot be read");

@@ -48,7 +48,7 @@ function tidy(text: string): string {
     .trim();
 }
 
-const isHeading = (name: string): boolean => /^H[1-6]$/.test(name);
+export const isHeading = (name: string): boolean => /^H[1-6]$/.test(name);
 
 /** Cells of a table, without those of tables within; rows without any text are left out. */
 function rowsOf(table: HtmlNode): string[][] {
@@ -80,7 +80,7 @@ export function readBlocks(root: HtmlNode): { sections: DocumentSection[]; table
   let parts: string[] = [];
   const flush = (): void => {
     const text = tidy(parts.join(""));
-    if (text !== "") sections.push({ page: null, heading, text });
+    if (text !== "" || heading !== null) sections.push({ page: null, heading, text });
     parts = [];
   };
   const visit = (node: HtmlNode): void => {

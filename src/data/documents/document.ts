@@ -1,7 +1,7 @@
-/** A document as it is read from HTML, PDF, DOCX, Markdown or plain text: what it says, and where. */
+/** A document as it is read from HTML, PDF, DOCX, Markdown, plain text or a table: what it says, and where. */
 import path from "node:path";
 
-export const documentKinds = ["html", "pdf", "docx", "markdown", "text"] as const;
+export const documentKinds = ["html", "pdf", "docx", "markdown", "text", "table"] as const;
 export type DocumentKind = (typeof documentKinds)[number];
 
 /** A stretch of a document: a page of a PDF, elsewhere what stands below one heading. */
@@ -9,7 +9,10 @@ export type DocumentSection = {
   /** Counted from 1; null where the document has no pages. */
   page: number | null;
   heading: string | null;
-  /** Paragraphs with an empty line between; a row of a table is a line with " | " between its cells. Never empty but for a flagged page. */
+  /**
+   * Paragraphs with an empty line between; a row of a table is a line with " | " between its cells.
+   * Empty on a flagged page, and where a heading follows a heading at once.
+   */
   text: string;
 };
 
@@ -27,6 +30,7 @@ export const documentFlags = {
   garbledPage: "a page whose text is mostly signs without meaning",
   scanned: "most pages have no text that can be read",
   noText: "no text at all",
+  badRows: "rows of a table that are no rows, and left out",
 } as const;
 export type DocumentFlag = { kind: keyof typeof documentFlags; page: number | null };
 
@@ -53,6 +57,8 @@ const endings: Readonly<Record<string, DocumentKind>> = {
   ".md": "markdown",
   ".markdown": "markdown",
   ".txt": "text",
+  ".csv": "table",
+  ".tsv": "table",
 };
 
 /** How a document is read, by the ending of its name; null where it is not. */

@@ -74,14 +74,21 @@ const docx = (body: string, claimed?: number): Uint8Array =>
     claimed,
   );
 
-/** A PDF of pages with one line of Latin text each. */
-function pdf(pages: readonly string[]): string {
+const helvetica = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>";
+/** Neither the font nor what its codes mean stands in the file. */
+const chineseFont =
+  "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /GBK-EUC-H /DescendantFonts [<< /Type /Font /Subtype /CIDFontType0 " +
+  "/BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) /Ordering (GB1) /Supplement 2 >> " +
+  "/FontDescriptor << /Type /FontDescriptor /FontName /STSong-Light /Flags 4 >> >>] >>";
+
+/** A PDF of pages with one line of text each, as a string of PDF holds it. */
+function pdf(pages: readonly string[], font = helvetica): string {
   const objects = [
     "<< /Type /Catalog /Pages 2 0 R >>",
     `<< /Type /Pages /Kids [${pages.map((_, i) => `${4 + 2 * i} 0 R`).join(" ")}] /Count ${pages.length} >>`,
-    "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    font,
     ...pages.flatMap((text, i) => {
-      const content = text === "" ? "" : `BT /F1 12 Tf 72 700 Td (${text}) Tj ET`;
+      const content = text === "" ? "" : `BT /F1 12 Tf 72 700 Td ${text.startsWith("<") ? text : `(${text})`} Tj ET`;
       return [
         `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> /Contents ${5 + 2 * i} 0 R >>`,
         `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
@@ -156,6 +163,34 @@ test("PDF: page by page; pages without text are flagged", async () => {
   assert.ok(scan.flags.some(({ kind }) => kind === "scanned"));
 });
 
+test("PDF in Chinese by a map of characters that the file only names", async () => {
+  // 企鹅是鸟, in GBK, five times
+  const document = await read("企鹅 一.pdf", pdf([`<${"c6f3b6eccac7c4f1".repeat(5)}>`], chineseFont));
+  assert.equal(documentText(document), "企鹅是鸟".repeat(5));
+  assert.deepEqual([document.language, document.flags], ["zh", []]);
+});
+
+test("HTML: headings in boxes of their own, as DocBook has them, and ones that repeat the title", async () => {
+  const section = (level: number, title: string, text: string): string =>
+    `<div class="section"><div class="titlepage"><div><div><h${level} class="title"><a id="x"></a>${title}</h${level}></div></div><hr/></div>${text}</div>`;
+  const where = section(3, "1.1. Where", `<p>${sentence.repeat(5)}</p>`);
+  const others = section(2, "2. Others", `<p>${sentence.repeat(5)}</p>`);
+  const body = section(1, "A book of penguins", section(2, "1. Emperors", where) + others);
+  const document = await read(
+    "docbook.html",
+    `<html><head><title>A book of penguins</title></head><body>${body}</body></html>`,
+  );
+  assert.deepEqual(
+    document.sections.map(({ heading, text }) => [heading, text === ""]),
+    [
+      ["A book of penguins", true],
+      ["1. Emperors", true],
+      ["1.1. Where", false],
+      ["2. Others", false],
+    ],
+  );
+});
+
 test("DOCX: headings, paragraphs and tables", async () => {
   const paragraph = (text: string, style = ""): string =>
     `<w:p>${style === "" ? "" : `<w:pPr><w:pStyle w:val="${style}"/></w:pPr>`}<w:r><w:t>${text}</w:t></w:r></w:p>`;
@@ -191,6 +226,19 @@ test("Markdown: sections at headings outside of code, tables, the title of its f
   });
 });
 
+test("a table is a document of one table", async () => {
+  const document = await read("企鹅 数.csv", 'Kind,"Height, m"\nEmperor,1.2\n"帝企鹅\n(two lines)",1.1\n');
+  assert.equal(document.kind, "table");
+  assert.deepEqual(document.tables[0]?.rows, [
+    ["Kind", "Height, m"],
+    ["Emperor", "1.2"],
+    ["帝企鹅 (two lines)", "1.1"],
+  ]);
+  assert.match(documentText(document), /^企鹅 数\n\nKind \| Height, m\nEmperor \| 1\.2\n/);
+  const odd = await read("odd.tsv", "a\tb\n1\t2\n1\t2\t3\n");
+  assert.deepEqual([odd.tables[0]?.rows.length, odd.flags], [2, [{ kind: "badRows", page: null }]]);
+});
+
 test("what cannot be read says so in one line, and the next document is read all the same", async () => {
   const bad = (name: string, bytes: string | Uint8Array, what: RegExp) =>
     assert.rejects(read(name, bytes), refusal("BAD_DATA", what), name);
@@ -200,6 +248,8 @@ test("what cannot be read says so in one line, and the next document is read all
   await bad("cut.docx", docx("<w:p/>").subarray(0, 300), /damaged, or no DOCX/);
   await bad("other.docx", zipOf({ "a.txt": "hello" }), /cannot be read as docx/);
   await bad("latin.md", Buffer.from([0x66, 0xfc, 0x72]), /not valid UTF-8/);
+  await bad("empty.csv", "", /empty\.csv is empty/);
+  await bad("head.csv", "a,b\n", /no rows below its head/);
   await bad("sheet.xls", "x", /of a kind that is not read/);
   await assert.rejects(reader.read(path.join(folder, "missing.html")), refusal("FILE_UNREADABLE", /ENOENT/));
   await assert.rejects(reader.read(put(".html", "x")), refusal("BAD_DATA", /kind/));

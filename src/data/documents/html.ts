@@ -1,5 +1,5 @@
 /** Documents in HTML: the article of a page, or all of it where there is none. */
-import { type HtmlNode, readBlocks } from "./blocks.ts";
+import { type HtmlNode, isHeading, readBlocks } from "./blocks.ts";
 import type { DocumentContent } from "./document.ts";
 
 /** The encoding stands in the first bytes of a page, in ASCII. */
@@ -22,7 +22,19 @@ export function decodeHtml(bytes: Uint8Array): string {
   return new TextDecoder("windows-1252").decode(bytes);
 }
 
-type HtmlPage = { readonly body: HtmlNode | null; readonly title: string };
+type PageElement = HtmlNode & {
+  readonly childNodes: Iterable<PageElement>;
+  readonly parentNode: PageElement | null;
+  append(...nodes: PageElement[]): void;
+  replaceWith(node: PageElement): void;
+};
+
+type HtmlPage = {
+  readonly body: HtmlNode | null;
+  readonly title: string;
+  querySelectorAll(selector: string): Iterable<PageElement>;
+  createElement(name: string): PageElement;
+};
 
 async function parsePage(html: string): Promise<HtmlPage> {
   const { parseHTML } = await import("linkedom");
@@ -37,11 +49,37 @@ export async function readHtml(bytes: Uint8Array): Promise<DocumentContent> {
   const { Readability } = await import("@mozilla/readability");
   const page = await parsePage(html);
   // the reader of articles takes a page apart: `page` is read where it finds none
-  const article = new Readability<HtmlNode>((await parsePage(html)) as never, {
+  const forReader = await parsePage(html);
+  protectHeadings(forReader);
+  const article = new Readability<HtmlNode>(forReader as never, {
     serializer: (node) => node as unknown as HtmlNode,
   }).parse();
   const title = (page.title.trim() || article?.title?.trim() || "").replace(/\s+/g, " ");
   return { title: title === "" ? null : title, ...bodyOf(article?.content, page.body), flags: [] };
+}
+
+/**
+ * The reader of articles removes headings of the first two levels that say what the title says, and boxes that hold little but a
+ * heading, as DocBook puts around each of its own: so all become headings of the third level, out of their boxes.
+ */
+function protectHeadings(page: HtmlPage): void {
+  for (const heading of page.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+    const plain = page.createElement("h3");
+    plain.append(...heading.childNodes);
+    let outermost = heading;
+    for (let box = heading.parentNode; box !== null && holdsOnly(box, outermost); box = box.parentNode) outermost = box;
+    outermost.replaceWith(plain);
+  }
+}
+
+function holdsOnly(box: PageElement, content: PageElement): boolean {
+  if (!/^(DIV|HEADER|HGROUP)$/i.test(box.nodeName)) return false;
+  for (const node of box.childNodes) {
+    if (node === content) continue;
+    const isEmpty = (node.nodeValue ?? "").trim() === "" && [...node.childNodes].length === 0;
+    if (!isEmpty || isHeading(node.nodeName.toUpperCase())) return false;
+  }
+  return true;
 }
 
 function bodyOf(article: HtmlNode | null | undefined, body: HtmlNode | null): ReturnType<typeof readBlocks> {

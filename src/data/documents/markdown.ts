@@ -19,7 +19,7 @@ export function readMarkdown(source: string): DocumentContent {
   let open: string | null = null;
   const begin = (next: string | null): void => {
     const text = waiting.join("\n").trim();
-    if (text !== "") sections.push({ page: null, heading, text });
+    if (text !== "" || heading !== null) sections.push({ page: null, heading, text });
     waiting = [];
     heading = next;
     first ??= next;

@@ -1,5 +1,6 @@
 /** Documents in PDF, page by page. */
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { DocumentContent, DocumentFlag, DocumentSection } from "./document.ts";
 import { DocumentFault } from "./fault.ts";
@@ -9,8 +10,21 @@ const mostPages = 20_000;
 const fewestLetters = 16;
 const mostGarbledShare = 0.1;
 
-/** Tables of characters that Chinese, Japanese and Korean files name instead of holding them: beside the pages of the package. */
-const characterMaps = path.join(import.meta.dirname, "..", "..", "web", "assets", "cmaps");
+/** Tables of characters that Chinese, Japanese and Korean files name instead of holding them: beside the pages of the package, or of a clone. */
+const characterMaps = [
+  path.join(import.meta.dirname, "..", "..", "web", "assets", "cmaps"),
+  path.join(import.meta.dirname, "..", "..", "..", "node_modules", "pdfjs-dist", "cmaps"),
+].find((folder) => existsSync(folder));
+
+/** What a file names and does not hold, by the hands of the library; a browser would ask a server for it. */
+class CharacterMaps {
+  async fetch({ kind, filename }: { kind: string; filename: string }): Promise<Uint8Array> {
+    if (characterMaps === undefined || kind !== "cMapUrl" || !/^[\w-]+\.bcmap$/.test(filename)) {
+      throw new Error(`${filename} is not at hand`);
+    }
+    return new Uint8Array(await readFile(path.join(characterMaps, filename)));
+  }
+}
 
 /** Nothing in the file is run, drawn or fetched. Pages without readable text are flagged, their sections empty. */
 export async function readPdf(bytes: Uint8Array): Promise<DocumentContent> {
@@ -22,7 +36,7 @@ export async function readPdf(bytes: Uint8Array): Promise<DocumentContent> {
     enableXfa: false,
     stopAtErrors: false,
     verbosity: 0,
-    ...(existsSync(characterMaps) ? { cMapUrl: `${characterMaps}${path.sep}`, cMapPacked: true } : {}),
+    ...{ useWorkerFetch: false, BinaryDataFactory: CharacterMaps, cMapUrl: "maps/", cMapPacked: true },
   }).catch((error: Error) => {
     if (error.name === "PasswordException") {
       throw new DocumentFault("is locked with a password", "save it without one");

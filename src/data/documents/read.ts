@@ -3,7 +3,10 @@ import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { documentKind, type SourceDocument } from "./document.ts";
+import { documentKind, documentText, type SourceDocument } from "./document.ts";
+import { failureOf } from "./fault.ts";
+import { detectLanguage } from "./language.ts";
+import { readTable } from "./table.ts";
 import type { FromReader, ToReader } from "./worker.ts";
 
 export type DocumentLimits = {
@@ -14,6 +17,12 @@ export type DocumentLimits = {
   /** The largest file that is opened. */
   fileMegabytes?: number;
 };
+
+const tooMuch = (limit: string): FromReader => ({
+  type: "fault",
+  message: `takes more than ${limit} to read`,
+  hint: "split it, or leave it out",
+});
 
 /** Between two looks at how much memory a thread has taken. */
 const lookEveryMilliseconds = 100;
@@ -39,15 +48,13 @@ export class DocumentReader implements AsyncDisposable {
     signal?.throwIfAborted();
     const kind = documentKind(file);
     const bad = (what: string, hint: string) => new RookeryError("BAD_DATA", `${file} ${what}`, hint);
-    if (kind === null) throw bad("is of a kind that is not read", "give .html, .pdf, .docx, .md or .txt");
-    const answer = await this.#ask(
-      {
-        ...{ path: file, kind },
-        maxBytes: this.#limits.fileMegabytes * 2 ** 20,
-        maxUnpackedBytes: (this.#limits.megabytes / 4) * 2 ** 20,
-      },
-      signal,
-    );
+    if (kind === null) throw bad("is of a kind that is not read", "give .html, .pdf, .docx, .md, .txt, .csv or .tsv");
+    const maxBytes = this.#limits.fileMegabytes * 2 ** 20;
+    const maxUnpackedBytes = (this.#limits.megabytes / 4) * 2 ** 20;
+    const answer =
+      kind === "table"
+        ? await this.#askTable(file, maxBytes, signal)
+        : await this.#ask({ path: file, kind, maxBytes, maxUnpackedBytes }, signal);
     switch (answer.type) {
       case "document":
         return { path: file, kind, language: answer.language, ...answer.content };
@@ -59,6 +66,20 @@ export class DocumentReader implements AsyncDisposable {
           `${file} cannot be read (${answer.code})`,
           "check the path and its permissions",
         );
+    }
+  }
+
+  /** DuckDB reads on threads of its own, within limits of its own, and gives rows one after another. */
+  async #askTable(file: string, maxBytes: number, signal: AbortSignal | undefined): Promise<FromReader> {
+    const { seconds } = this.#limits;
+    const timeIsUp = AbortSignal.timeout(seconds * 1000);
+    try {
+      const content = await readTable(file, maxBytes, AbortSignal.any(signal ? [signal, timeIsUp] : [timeIsUp]));
+      return { type: "document", content, language: await detectLanguage(documentText(content)) };
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (timeIsUp.aborted) return tooMuch(`${seconds} seconds`);
+      return failureOf(error, "table");
     }
   }
 
@@ -79,10 +100,8 @@ export class DocumentReader implements AsyncDisposable {
     worker.ref();
     const ended = Promise.withResolvers<FromReader>();
     const onAbort = () => ended.reject(signal?.reason);
-    const tooMuch = (what: string) =>
-      ended.resolve({ type: "fault", message: what, hint: "split it, or leave it out" });
-    const takesMemory = () => tooMuch(`takes more than ${megabytes} MiB of memory to read`);
-    const timer = setTimeout(() => tooMuch(`takes more than ${seconds} seconds to read`), seconds * 1000);
+    const takesMemory = () => ended.resolve(tooMuch(`${megabytes} MiB of memory`));
+    const timer = setTimeout(() => ended.resolve(tooMuch(`${seconds} seconds`)), seconds * 1000);
     const look = setInterval(async () => {
       const used = await worker.getHeapStatistics().catch(() => undefined);
       if (used && used.total_heap_size + used.external_memory > megabytes * 2 ** 20) takesMemory();

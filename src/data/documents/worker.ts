@@ -5,19 +5,20 @@ import { parentPort } from "node:worker_threads";
 import { decodeUtf8 } from "../lines.ts";
 import { type DocumentContent, type DocumentKind, documentText } from "./document.ts";
 import { readDocx } from "./docx.ts";
-import { DocumentFault } from "./fault.ts";
+import { DocumentFault, type Failure, failureOf } from "./fault.ts";
 import { readHtml } from "./html.ts";
 import { detectLanguage } from "./language.ts";
 import { readMarkdown, readPlainText } from "./markdown.ts";
 import { readPdf } from "./pdf.ts";
 
-export type ToReader = { path: string; kind: DocumentKind; maxBytes: number; maxUnpackedBytes: number };
+export type ToReader = {
+  path: string;
+  kind: Exclude<DocumentKind, "table">;
+  maxBytes: number;
+  maxUnpackedBytes: number;
+};
 
-export type FromReader =
-  | { type: "document"; content: DocumentContent; language: string | null }
-  | { type: "fault"; message: string; hint: string }
-  /** A system error of reading the file. */
-  | { type: "unreadable"; code: string };
+export type FromReader = { type: "document"; content: DocumentContent; language: string | null } | Failure;
 
 function readBytes(file: string, maxBytes: number): Uint8Array {
   const stats = fs.statSync(file);
@@ -56,14 +57,7 @@ async function answer(request: ToReader): Promise<FromReader> {
     if (text === "") content.flags.push({ kind: "noText", page: null });
     return { type: "document", content, language: text === "" ? null : await detectLanguage(text) };
   } catch (error) {
-    if (error instanceof DocumentFault) return { type: "fault", message: error.message, hint: error.hint };
-    const { code, syscall } = error as NodeJS.ErrnoException;
-    if (code !== undefined && syscall !== undefined) return { type: "unreadable", code };
-    if (error instanceof RangeError) {
-      return { type: "fault", message: "is nested too deeply to be read", hint: "take a simpler copy of it" };
-    }
-    // whatever a library throws at a damaged file
-    return { type: "fault", message: `cannot be read as ${request.kind}`, hint: "take another copy of it" };
+    return failureOf(error, request.kind);
   }
 }
 

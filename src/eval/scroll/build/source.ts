@@ -2,9 +2,10 @@
 import path from "node:path";
 import { RookeryError } from "../../../base/errors.ts";
 import type { CommandContext } from "../../../base/events.ts";
+import { rowText } from "../../../data/documents/blocks.ts";
 import { documentKind, type SourceDocument } from "../../../data/documents/document.ts";
 import { DocumentReader } from "../../../data/documents/read.ts";
-import { fileFormat, readFileRecords, resolveFiles } from "../../../data/files.ts";
+import { resolveFiles } from "../../../data/files.ts";
 import { languageOf } from "../record.ts";
 
 /** Characters [start, end) of the document's text. */
@@ -28,10 +29,8 @@ export type ScrollSource = {
   isCut: boolean;
 };
 
-const isTableFile = (file: string) => ["csv", "tsv"].includes(fileFormat(file)?.format ?? "");
-
 /** Files that a benchmark can be built from. */
-export const isSource = (file: string): boolean => documentKind(file) !== null || isTableFile(file);
+export const isSource = (file: string): boolean => documentKind(file) !== null;
 
 /** The files that paths, folders and globs stand for. Throws as `resolveFiles`. */
 export async function resolveSources(patterns: readonly string[]): Promise<string[]> {
@@ -41,7 +40,7 @@ export async function resolveSources(patterns: readonly string[]): Promise<strin
   throw new RookeryError(
     "BAD_DATA",
     `no documents in ${patterns.join(", ")}`,
-    "give .html, .pdf, .docx, .md, .txt or .csv",
+    "give .html, .pdf, .docx, .md, .txt, .csv or .tsv",
   );
 }
 
@@ -57,7 +56,7 @@ export async function* readSources(
   await using reader = new DocumentReader();
   for (const file of files) {
     try {
-      yield isTableFile(file) ? await readTable(file) : sourceOf(await reader.read(file, context), longest);
+      yield sourceOf(withShortTable(await reader.read(file, context)), longest);
     } catch (error) {
       if (!(error instanceof RookeryError)) throw error;
       context.onEvent?.({ type: "warning", message: `${error.message}; left out` });
@@ -100,27 +99,11 @@ export function sourceOf(document: SourceDocument, longest: number): ScrollSourc
 
 const mostTableRows = 5000;
 
-/** A table file is one table, laid out as tables are in the text of other documents. */
-async function readTable(file: string): Promise<ScrollSource> {
-  const rows: Record<string, unknown>[] = [];
-  for await (const { record } of readFileRecords(file, () => {})) {
-    if (rows.length < mostTableRows) rows.push(record as Record<string, unknown>);
-  }
-  const [first] = rows;
-  if (!first) throw new RookeryError("BAD_DATA", `${file} has no rows`, "leave it out");
-  const head = Object.keys(first);
-  const cells = rows.map((row) =>
-    head.map((name) =>
-      String(row[name] ?? "")
-        .replace(/\s+/g, " ")
-        .trim(),
-    ),
-  );
-  const title = path.basename(file, path.extname(file));
-  const text = [title, "", ...[head, ...cells].map((row) => row.join(" | "))].join("\n");
-  return {
-    ...{ path: file, title, language: languageOf(text) as "en" | "zh", text, flaggedPages: 0, isCut: false },
-    sections: [{ heading: title, page: null, start: 0, end: text.length }],
-    tables: [{ heading: title, page: null, head, rows: cells }],
-  };
+/** Of a long table its beginning. */
+function withShortTable(document: SourceDocument): SourceDocument {
+  const [table] = document.tables;
+  const [section] = document.sections;
+  if (document.kind !== "table" || !table || !section) return document;
+  const rows = table.rows.slice(0, mostTableRows + 1);
+  return { ...document, sections: [{ ...section, text: rows.map(rowText).join("\n") }], tables: [{ ...table, rows }] };
 }
