@@ -1,6 +1,7 @@
 /** What a user can say about the stages of alignment; a schema is the flags, the configuration file and the type at once. */
 import { z } from "zod";
 import { chatRuleNames } from "../data/chat-rules.ts";
+import { runsFolderOption } from "../interop/resolve.ts";
 import { recomputations } from "../model/transformer.ts";
 
 const positive = z.number().positive();
@@ -56,7 +57,7 @@ const common = {
   checkpointEvery: z.int().positive().default(100).describe("steps between checkpoints"),
   keepCheckpoints: z.int().min(1).max(1000).default(2).describe("newest checkpoints that are kept"),
   maxSkippedSteps: z.int().min(1).default(5).describe("steps in a row with a loss that is not finite, before it stops"),
-  runsFolder: z.string().min(1).default("runs").describe("where runs lie").meta({ valueName: "DIRECTORY" }),
+  runsFolder: runsFolderOption,
 };
 
 const data = (what: string) =>

@@ -28,7 +28,7 @@ export const benchLlamaSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("for --type q8_0: the same model with weights of 8 bits, as `rookery quantize` makes it, for us")
-    .meta({ valueName: "DIRECTORY" }),
+    .meta({ valueName: "FOLDER" }),
   loads: z
     .array(z.enum(generateLoads))
     .min(1)

@@ -20,6 +20,6 @@ export async function openLongModel(
   context: CommandContext,
   environment: CommandIo["environment"],
 ): Promise<EvalModel> {
-  const maxLength = options.maxLength ?? (isUrl(options.model) ? undefined : longest);
-  return await openModel({ ...options, maxLength, apiKey: environment.ROOKERY_API_KEY, needsTokens: false }, context);
+  const maxModelLen = options.maxModelLen ?? (isUrl(options.model) ? undefined : longest);
+  return await openModel({ ...options, maxModelLen, apiKey: environment.ROOKERY_API_KEY, needsTokens: false }, context);
 }

@@ -6,18 +6,13 @@ import { resolveModel } from "../interop/resolve.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
 
+export { runsFolderOption } from "../interop/resolve.ts";
+
 export const modelOption = z
   .string()
   .min(1)
   .describe(`a preset (${Object.keys(presets).join(", ")}), a run, or a model directory`)
   .meta({ valueName: "MODEL" });
-
-export const runsFolderOption = z
-  .string()
-  .min(1)
-  .default("runs")
-  .describe("the folder that holds the runs")
-  .meta({ valueName: "FOLDER" });
 
 /** The configuration of a preset, a run's model or a model directory. Throws as `resolveModel` and `readModelDirectory`. */
 export function configOfModel(model: string, runsFolder: string): ModelConfig {

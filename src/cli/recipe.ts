@@ -282,7 +282,7 @@ class Recipe {
     const { threads } = this.#options;
     const scores = this.#state.scores ?? {};
     this.#state.scores = scores;
-    const most = { test: questions, unseen: unseenQuestions };
+    const limits = { test: questions, unseen: unseenQuestions };
     for (const which of ["test", "unseen"] as const) {
       const key = `${stage} ${which}`;
       if (scores[key]) continue;
@@ -290,7 +290,7 @@ class Recipe {
       const shown = { examples, examplesFrom: [file("train")] };
       const { macroExactMatch, count } = await scoreTasks(
         taskScoreSchema.parse({
-          ...{ model, data: [file(which)], threads, ...shown, most: most[which] },
+          ...{ model, data: [file(which)], threads, ...shown, limit: limits[which] },
         }),
         this.#context,
       );

@@ -19,7 +19,7 @@ import { readItems } from "./results.ts";
 import { evaluate } from "./run.ts";
 import type { EvalSummary } from "./summary.ts";
 
-const { tasks, texts, windowTokens, data, shots, limit, seed, name, resultsFolder, resume, maxLength } =
+const { tasks, texts, windowTokens, data, shots, limit, seed, name, resultsFolder, resume, maxModelLen } =
   evalRunOptionsSchema.shape;
 const { computeType, threads, cacheBytes } = evalRunOptionsSchema.shape;
 
@@ -36,7 +36,7 @@ export const cacheCompressionOptionsSchema = z.strictObject({
     .default([...keyValueCacheTypes])
     .describe("how each model's cache is kept"),
   worst: z.int().min(0).max(1000).default(10).describe("questions that are listed for each variant, the worst first"),
-  ...{ tasks, texts, windowTokens, data, shots, limit, seed, maxLength, computeType, threads, cacheBytes },
+  ...{ tasks, texts, windowTokens, data, shots, limit, seed, maxModelLen, computeType, threads, cacheBytes },
   ...{ name: name.default("cache-compression"), resultsFolder, resume },
 });
 export type CacheCompressionOptions = z.output<typeof cacheCompressionOptionsSchema>;
@@ -85,10 +85,10 @@ export async function compareCaches(
     for (const cacheType of options.caches) {
       const named = `${label.replaceAll("+", "-")}-${cacheType}`;
       const run = evalRunOptionsSchema.parse({
-        ...{ model, cacheType, name: named, resultsFolder: folder },
+        ...{ model, kvCacheDtype: cacheType, name: named, resultsFolder: folder },
         ...{ tasks: options.tasks, texts: options.texts, data: options.data, seed: options.seed },
         ...{ windowTokens: options.windowTokens, shots: options.shots, limit: options.limit },
-        ...{ maxLength: options.maxLength, computeType: options.computeType, threads: options.threads },
+        ...{ maxModelLen: options.maxModelLen, computeType: options.computeType, threads: options.threads },
         ...{ cacheBytes: options.cacheBytes },
         resume: options.resume && existsSync(path.join(folder, named, "state.db")),
       });

@@ -103,7 +103,7 @@ export class EndpointModel extends TokenizedModel {
     throw new RookeryError(
       "INVALID_OPTION",
       `${this.#client.endpoint.url} does not offer the tokenizer that this task needs`,
-      "give the model's own with --tokenizer DIRECTORY",
+      "give the model's own with --tokenizer FOLDER",
     );
   }
 
@@ -169,7 +169,7 @@ function disagreement(name: string, sent: number, told: number): RookeryError {
   return new RookeryError(
     "ENDPOINT_FAILED",
     `${name} tells of ${told} tokens where the tokenizer at hand has ${sent}`,
-    "give the model's own tokenizer with --tokenizer DIRECTORY, and use a server that echoes prompts with logprobs",
+    "give the model's own tokenizer with --tokenizer FOLDER, and use a server that echoes prompts with logprobs",
   );
 }
 

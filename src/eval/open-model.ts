@@ -13,9 +13,9 @@ export type ModelUnderTest = Pick<
   | "model"
   | "modelName"
   | "tokenizer"
-  | "maxLength"
+  | "maxModelLen"
   | "concurrency"
-  | "cacheType"
+  | "kvCacheDtype"
   | "cacheBytes"
   | "computeType"
   | "threads"
@@ -30,7 +30,7 @@ export const isUrl = (model: string): boolean => /^https?:\/\//.test(model);
 
 /** @throws RookeryError MODEL_NOT_FOUND, ENDPOINT_FAILED, and what loading the model throws. */
 export async function openModel(options: ModelUnderTest, context: CommandContext): Promise<EvalModel> {
-  const { model, maxLength, concurrency, apiKey, needsTokens } = options;
+  const { model, maxModelLen: maxLength, concurrency, apiKey, needsTokens } = options;
   if (isUrl(model)) {
     const { modelName, tokenizer } = options;
     const server = { url: model, apiKey, model: modelName, tokenizer, maxLength, concurrency };
@@ -44,7 +44,7 @@ export async function openModel(options: ModelUnderTest, context: CommandContext
       "give a run or a directory",
     );
   }
-  const { cacheType: keyValueCacheType, cacheBytes, computeType, threads } = options;
+  const { kvCacheDtype: keyValueCacheType, cacheBytes, computeType, threads } = options;
   const engine = { keyValueCacheType, cacheBytes, computeType, threads, maxModelLength: maxLength };
   return await openLocalModel(resolved.path, engine, context);
 }

@@ -14,8 +14,8 @@ export const modelUnderTestShape = {
     .min(1)
     .optional()
     .describe("the folder of the tokenizer of a server's model, where the server does not offer it")
-    .meta({ valueName: "DIRECTORY" }),
-  maxLength: z
+    .meta({ valueName: "FOLDER" }),
+  maxModelLen: z
     .int()
     .min(16)
     .max(2 ** 24)
@@ -25,7 +25,7 @@ export const modelUnderTestShape = {
       valueName: "N",
     }),
   concurrency: z.int().min(1).max(1024).default(16).describe("requests to a server at once"),
-  cacheType: engineOptionsSchema.shape.keyValueCacheType,
+  kvCacheDtype: engineOptionsSchema.shape.keyValueCacheType,
   cacheBytes: engineOptionsSchema.shape.cacheBytes,
   computeType: engineOptionsSchema.shape.computeType,
   threads: engineOptionsSchema.shape.threads,
@@ -62,7 +62,10 @@ export const evalRunOptionsSchema = z.strictObject({
   download: z.boolean().default(false).describe("fetch data sets that are not there from the Hugging Face hub"),
   shots: z.int().min(0).max(64).optional().describe("worked examples before each question; by default each task's own"),
   limit: z.int().min(1).optional().describe("only this many questions of each subject, and documents of each text"),
-  chat: z.boolean().default(false).describe("ask for written answers in a chat instead of a text"),
+  mode: z
+    .enum(["text", "chat"])
+    .default("text")
+    .describe("how written answers are asked for: text lets the model write on, chat asks in its chat template"),
   seed: z
     .int()
     .min(0)

@@ -69,7 +69,7 @@ export async function evaluate(
     model: { name: before.name, maxLength: before.maxLength, cache: before.cache },
     options: {
       seed: options.seed,
-      chat: options.chat,
+      chat: options.mode === "chat",
       limit: options.limit ?? null,
       windowTokens: options.windowTokens ?? null,
       judge: options.judge ?? null,
@@ -86,7 +86,8 @@ export async function evaluate(
 async function readTask(name: string, options: EvalRunOptions, context: CommandContext): Promise<Asked> {
   const loaded = await loadTask(name);
   const files = await locateData(loaded, { dataFolder: options.data, download: options.download }, context);
-  const { shots, limit, seed, chat: isChat } = options;
+  const { shots, limit, seed } = options;
+  const isChat = options.mode === "chat";
   const { task } = loaded;
   if (task.kind === "generate" && options.judge === undefined && task.scorers.some((one) => one.name === "judge")) {
     throw new RookeryError("INVALID_OPTION", `task ${task.name} is scored by a judge`, "name one with --judge URL");
@@ -107,7 +108,7 @@ function nameOf({ name, model, resume }: EvalRunOptions): string {
 
 /** The questions of earlier runs stay what they were: another data file, number of shots or seed is another evaluation. */
 function addJobs(jobs: Jobs, asked: readonly Asked[], texts: readonly TextItem[], options: EvalRunOptions): void {
-  const { model, modelName, cacheType, computeType, maxLength } = options;
+  const { model, modelName, kvCacheDtype: cacheType, computeType, maxModelLen: maxLength } = options;
   jobs.pin("the model", { model, modelName, cacheType, computeType, maxLength });
   for (const { task, items } of asked) {
     jobs.pin(`the questions of ${task.name}`, digestOf(items.map(({ row: _, ...question }) => question)));

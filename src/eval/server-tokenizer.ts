@@ -68,7 +68,7 @@ export async function serverTokenizer(
     throw new RookeryError(
       "ENDPOINT_FAILED",
       `${root}/tokenize refuses a text of ${prompt.length} characters: ${text.slice(0, 300)}`,
-      "give the model's own tokenizer with --tokenizer DIRECTORY",
+      "give the model's own tokenizer with --tokenizer FOLDER",
     );
   };
   // texts come again and again: the shots before every question, the question before every choice

@@ -1,11 +1,20 @@
 import fs from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 import { runConfigFormat } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { isPlainName, quoteForMessage, readJsonFile } from "../base/files.ts";
 import { nearest } from "../base/nearest.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { isPresetName, type PresetName, presets } from "../model/presets.ts";
+
+/** `--runs-folder`, the same in every command that knows runs. */
+export const runsFolderOption = z
+  .string()
+  .min(1)
+  .default("runs")
+  .describe("the folder that holds the runs")
+  .meta({ valueName: "FOLDER" });
 
 /** What MODEL named: a preset (a configuration without weights), or a model directory, of a run or by its path. */
 export type ResolvedModel =

@@ -41,7 +41,7 @@ export const sweepOptionsSchema = z.strictObject({
     .string()
     .optional()
     .describe("a folder with tokenizer.json to use; by default one is trained on the data")
-    .meta({ valueName: "DIRECTORY" }),
+    .meta({ valueName: "FOLDER" }),
   budgets: z
     .array(positive.max(1e30))
     .min(1)
@@ -97,7 +97,12 @@ export const sweepOptionsSchema = z.strictObject({
     .optional()
     .describe("runs at once; by default the cores over --threads")
     .meta({ valueName: "COUNT" }),
-  sweepsFolder: z.string().min(1).default("sweeps").describe("where sweeps lie").meta({ valueName: "DIRECTORY" }),
+  sweepsFolder: z
+    .string()
+    .min(1)
+    .default("sweeps")
+    .describe("the folder that holds the sweeps")
+    .meta({ valueName: "FOLDER" }),
 });
 
 export type SweepOptions = z.output<typeof sweepOptionsSchema>;

@@ -1,6 +1,7 @@
 /** What a user can say about a run of synthesis; the schema is the flags, the configuration file and the type at once. */
 import { z } from "zod";
 import { structuredModes } from "../endpoint/structured.ts";
+import { runsFolderOption } from "../interop/resolve.ts";
 import { taskLanguages } from "../tasks/task.ts";
 import { filterOptionsSchema } from "./filters/index.ts";
 import { formNames } from "./prompts/variants.ts";
@@ -134,7 +135,7 @@ export const synthOptionsSchema = z.strictObject({
     .describe("name of the run; by default synth and the next free number")
     .meta({ valueName: "RUN" }),
   resume: z.boolean().default(false).describe("go on with the run --name: what is finished is not done again"),
-  runsFolder: z.string().min(1).default("runs").describe("where runs lie").meta({ valueName: "DIRECTORY" }),
+  runsFolder: runsFolderOption,
   seed: z
     .int()
     .min(0)

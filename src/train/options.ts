@@ -1,6 +1,7 @@
 /** What a user can say about a training run; the schema is the flags, the configuration file and the type at once. */
 import { z } from "zod";
 import { dataOptionsSchema } from "../data/options.ts";
+import { runsFolderOption } from "../interop/resolve.ts";
 import { modelConfigSchema } from "../model/config.ts";
 import { initializations } from "../model/initialize.ts";
 import { recomputations } from "../model/transformer.ts";
@@ -22,7 +23,7 @@ export const trainOptionsSchema = z.strictObject({
     .string()
     .optional()
     .describe("a folder with tokenizer.json to use; by default one is trained on the data")
-    .meta({ valueName: "DIRECTORY" }),
+    .meta({ valueName: "FOLDER" }),
   from: z
     .string()
     .min(1)
@@ -139,7 +140,7 @@ export const trainOptionsSchema = z.strictObject({
     .min(1)
     .default(5)
     .describe("steps in a row with a loss that is not finite, before the run stops"),
-  runsFolder: z.string().min(1).default("runs").describe("where runs lie").meta({ valueName: "DIRECTORY" }),
+  runsFolder: runsFolderOption,
 });
 
 export type TrainOptionsInput = z.input<typeof trainOptionsSchema>;

@@ -35,7 +35,10 @@ export const command = defineCommand({
       line: "rookery eval run my-run --tasks mine.yaml --texts books=held-out/*.txt",
       purpose: "own questions, own texts",
     },
-    { line: "rookery eval run my-run --tasks families --chat --name first --resume", purpose: "go on after a stop" },
+    {
+      line: "rookery eval run my-run --tasks families --mode chat --name first --resume",
+      purpose: "go on after a stop",
+    },
   ],
   async run({ runsFolder, ...options }, context, { environment }): Promise<EvalResult> {
     const apiKey = environment.ROOKERY_API_KEY;

@@ -26,7 +26,7 @@ const schema = z.strictObject({
     .describe("the folder of a `scroll run`, or a file of responses as PenguinScrolls writes them")
     .meta({ valueName: "RESPONSES" }),
   data: z.array(z.string().min(1)).min(1).describe("the records that were answered").meta({ valueName: "PATH" }),
-  most: z.int().min(1).optional().describe("only this many records, the first ones"),
+  limit: z.int().min(1).optional().describe("only this many records, the first ones"),
   judge: z
     .string()
     .min(1)
@@ -115,7 +115,7 @@ export async function scrollJudge(
   const file = isFolder ? path.join(options.responses, "responses.jsonl") : options.responses;
   const folder = options.out ?? path.dirname(file);
   const responses = await readResponses(file, context);
-  const records = (await readScrollFiles(options.data, context)).records.slice(0, options.most);
+  const records = (await readScrollFiles(options.data, context)).records.slice(0, options.limit);
   const needJudge = records.filter(({ key, check }) => check === null && responses.has(key)).length;
   if (needJudge > 0 && options.judge === undefined) {
     const message = `${needJudge} answers have no check of their own and get no score: give a judge with --judge URL`;

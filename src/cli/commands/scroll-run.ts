@@ -19,7 +19,7 @@ const schema = z.strictObject({
     .min(1)
     .describe("records of PenguinScrolls, or of `scroll build`: .json, .jsonl, .parquet or .csv, files or folders")
     .meta({ valueName: "PATH" }),
-  most: z.int().min(1).optional().describe("only this many records, the first ones"),
+  limit: z.int().min(1).optional().describe("only this many records, the first ones"),
   truncate: z
     .enum(policies)
     .default("refuse")
@@ -101,11 +101,11 @@ export async function scrollRun(
   context: CommandContext,
   { environment }: Pick<CommandIo, "environment">,
 ): Promise<ScrollRunResult> {
-  const { data, most, truncate: policy, maxTokens, temperature, seed, mode, concurrency } = options;
+  const { data, limit, truncate: policy, maxTokens, temperature, seed, mode, concurrency } = options;
   const name = modelNameOf(options.model);
   const folder = options.out ?? path.join("evals", `scroll-${name}`);
   const { records: all, skipped } = await readScrollFiles(data, context);
-  const records = all.slice(0, most);
+  const records = all.slice(0, limit);
   const model = await openLongModel(options, undefined, context, environment);
   await using _ = { [Symbol.asyncDispose]: () => model.close() };
   makeFolder(folder);

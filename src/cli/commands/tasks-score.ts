@@ -19,7 +19,7 @@ export const taskScoreSchema = z.strictObject({
     .min(1)
     .describe("files of questions: conversations whose last turn is the one right answer")
     .meta({ valueName: "PATH" }),
-  most: z.int().min(1).max(10_000_000).optional().describe("at most this many questions, the first ones"),
+  limit: z.int().min(1).max(10_000_000).optional().describe("at most this many questions, the first ones"),
   examples: z
     .int()
     .min(0)
@@ -31,7 +31,7 @@ export const taskScoreSchema = z.strictObject({
     .default([])
     .describe("files that those examples come from")
     .meta({ valueName: "PATH" }),
-  maxAnswerTokens: z.int().min(1).max(65_536).default(48).describe("most tokens of an answer"),
+  maxTokens: z.int().min(1).max(65_536).default(48).describe("most tokens of an answer"),
   out: z.string().min(1).optional().describe("write every answer to this .jsonl file").meta({ valueName: "FILE" }),
   threads: z.int().min(1).max(256).optional().describe("threads of the kernels; results do not depend on it"),
   runsFolder: runsFolderOption,
@@ -70,7 +70,7 @@ export async function scoreTasks(
   options: z.output<typeof taskScoreSchema>,
   context: CommandContext,
 ): Promise<TaskScore> {
-  const { model: name, data, most, examples, examplesFrom, maxAnswerTokens, out, runsFolder } = options;
+  const { model: name, data, limit, examples, examplesFrom, maxTokens, out, runsFolder } = options;
   if (examples > 0 && examplesFrom.length === 0) {
     throw new RookeryError(
       "INVALID_OPTION",
@@ -81,7 +81,7 @@ export async function scoreTasks(
   const loaded = await loadModel(folderOfModel(name, runsFolder), context);
   using model = loaded.model;
   const { tokenizer, generation } = loaded;
-  const questions = (await readQuestions(data, context)).slice(0, most);
+  const questions = (await readQuestions(data, context)).slice(0, limit);
   const prompts =
     examples > 0
       ? await encodeWithExamples(tokenizer, questions, await readQuestions(examplesFrom, context), examples)
@@ -98,7 +98,7 @@ export async function scoreTasks(
   using sampler = new Sampler(
     { execution, model, tokenizer },
     generation,
-    Math.min(longest + maxAnswerTokens, maxPositionEmbeddings),
+    Math.min(longest + maxTokens, maxPositionEmbeddings),
   );
   const answers: ExamAnswer[] = questions
     .filter((_, i) => !fits(prompts[i]!))
@@ -107,7 +107,9 @@ export async function scoreTasks(
     const some = asked.slice(start, start + questionsPerEvent);
     const theirs = prompts.filter(fits).slice(start, start + questionsPerEvent);
     const stopStrings = examples > 0 ? ["\n"] : [];
-    answers.push(...takeExam(sampler, some, theirs, { maxAnswerTokens, stopStrings, signal: context.signal }));
+    answers.push(
+      ...takeExam(sampler, some, theirs, { maxAnswerTokens: maxTokens, stopStrings, signal: context.signal }),
+    );
     const count = { done: start + some.length, total: asked.length, unit: "questions" };
     context.onEvent?.({ type: "progress", what: "answering", ...count });
     // lets Ctrl-C be heard
