@@ -82,7 +82,7 @@ type Running = {
 };
 
 /** What a run remembers besides weights and moments. */
-type Counters = { skippedSteps: number; skippedInARow: number; measurements: Figures[] };
+type Counters = { tokens: number; skippedSteps: number; skippedInARow: number; measurements: Figures[] };
 
 /**
  * Runs a stage, or goes on with one. Between steps it looks at `signal`: when it is raised the run is saved and INTERRUPTED thrown.
@@ -129,7 +129,7 @@ export async function runStage(stage: StageName, given: StageOptions, context: S
   using checkpoint = latest && openCheckpoint(latest.path);
   const counters = checkpoint
     ? restore(running, checkpoint, fingerprint)
-    : { skippedSteps: 0, skippedInARow: 0, measurements: [] };
+    : { tokens: 0, skippedSteps: 0, skippedInARow: 0, measurements: [] };
   const step = checkpoint?.step ?? 0;
   if (given.resume) {
     removeCheckpointsAfter(run.paths.checkpoints, step);
@@ -206,12 +206,15 @@ async function goOn(
     secondsInSteps += seconds;
     tokens += report.tokens;
     const tokensPerSecond = report.tokens / seconds;
+    counters.tokens += report.tokens;
     const { loss, ...rest } = report;
     run.appendMetrics({
       step,
       kind: "step",
       crossEntropy: loss,
       ...rest,
+      // since the start, as in the metrics of training
+      tokens: counters.tokens,
       ...rates,
       ...stepFigures,
       seconds,
@@ -295,8 +298,8 @@ function restore({ made, optimizer, run }: Running, checkpoint: OpenCheckpoint, 
   for (const { name, tensor } of made.extraState()) tensor.setBytes(checkpoint.weights.read(name));
   for (const { name, tensor } of optimizer.stateTensors()) tensor.setBytes(checkpoint.optimizer.read(name));
   optimizer.restoreSteps(state.optimizerSteps);
-  const { skippedSteps, skippedInARow, measurements } = state;
-  return { skippedSteps, skippedInARow, measurements };
+  const { tokens, skippedSteps, skippedInARow, measurements } = state;
+  return { tokens, skippedSteps, skippedInARow, measurements };
 }
 
 /** A name that is given must be free; without one, it is the stage with the next free number. */

@@ -38,6 +38,8 @@ export type RunData = {
   stepsPerRow: number;
   rows: RunRow[];
   evaluations: { step: number; crossEntropy: number; bitsPerByte: number }[];
+  /** What a stage of alignment measured on held-out records and questions, by the names of its figures. */
+  measurements: { step: number; figures: Record<string, number> }[];
   /** Tokens and documents by source, as the model's card tells; empty while there is no model. */
   sources: { name: string; license: string; tokens: string; documents: string }[];
 };
@@ -45,6 +47,7 @@ export type RunData = {
 const mostRows = 512;
 const mostLoads = 4096;
 const mostEvaluations = 10_000;
+const mostFigures = 64;
 
 /** @throws RookeryError MODEL_NOT_FOUND for no run, BAD_DATA for a run without a step. */
 export function readRun(runsFolder: string, name: string): RunData {
@@ -68,11 +71,18 @@ export function readRun(runsFolder: string, name: string): RunData {
       peakMemoryBytes: null,
       skippedSteps: 0,
     },
-    ...{ stepsPerRow: 1, rows: [], evaluations: [], sources: sourcesOf(path.join(paths.model, "README.md")) },
+    ...{
+      stepsPerRow: 1,
+      rows: [],
+      evaluations: [],
+      measurements: [],
+      sources: sourcesOf(path.join(paths.model, "README.md")),
+    },
   };
   const pending: RunRow[] = [];
   for (const record of readMetrics(paths.metrics)) {
     if (record.kind === "evaluation") addEvaluation(data, record);
+    if (record.kind === "stage-evaluation") addMeasurement(data, record);
     if (record.kind === "step") addStep(data, record, pending);
   }
   if (pending.length > 0) data.rows.push(meanOf(pending));
@@ -87,6 +97,12 @@ function addEvaluation(
   if (typeof heldOutCrossEntropy !== "number" || typeof heldOutBitsPerByte !== "number") return;
   if (data.evaluations.length >= mostEvaluations) return;
   data.evaluations.push({ step: step as number, crossEntropy: heldOutCrossEntropy, bitsPerByte: heldOutBitsPerByte });
+}
+
+function addMeasurement(data: RunData, { step, kind: _kind, ...figures }: Record<string, unknown>): void {
+  if (data.measurements.length >= mostEvaluations) return;
+  const known = Object.entries(figures).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+  data.measurements.push({ step: step as number, figures: Object.fromEntries(known.slice(0, mostFigures)) });
 }
 
 function addStep(data: RunData, record: Record<string, unknown>, pending: RunRow[]): void {

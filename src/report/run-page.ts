@@ -19,6 +19,7 @@ export function runPage(report: RunReport, rookeryVersion: string): string {
       summary(report),
       "<h2>Curves</h2>",
       plots([lossPlot(report), ...columnPlots(report)]),
+      ...measurementSection(report),
       ...loadSection(report),
       "<h2>Schedule</h2>",
       plots([schedulePlot(report)]),
@@ -89,6 +90,31 @@ function lossPlot(report: RunReport): string {
     { name: "training", kind: "curve", points: pointsOf(report, "loss") },
     { name: "held out", kind: "line", points: heldOut },
   ]);
+}
+
+/** What a stage of alignment measured: the judge's reward beside the right answers that it never saw, which must not part. */
+function measurementSection({ measurements }: RunReport): string[] {
+  if (measurements.length === 0) return [];
+  const line = (name: string, figure: string, change = (value: number) => value): Series => {
+    const points = measurements.flatMap(({ step, figures: { [figure]: value } }) =>
+      value === undefined ? [] : [{ x: step, y: change(value) }],
+    );
+    return { name, points };
+  };
+  const start = measurements[0]!.figures.sampledReward ?? 0;
+  return [
+    "<h2>Measured beside</h2>",
+    plots([
+      linePlot("Reward and right answers", "share", [
+        line("right answers", "examExactMatch"),
+        line("reward: σ of its rise", "sampledReward", (reward) => 1 / (1 + Math.exp(start - reward))),
+      ]),
+      linePlot("Held-out pairs", "share", [line("ranked rightly", "heldOutAccuracy")]),
+      linePlot("Divergence from the reference", "nats an answer", [line("KL", "divergence")]),
+      linePlot("Length of answers", "tokens", [line("sampled answers", "sampledTokens")]),
+      linePlot("Held-out loss", "nats", [line("of pairs", "heldOutLoss"), line("a token", "heldOutCrossEntropy")]),
+    ]),
+  ];
 }
 
 function columnPlots(report: RunReport): string[] {

@@ -77,7 +77,15 @@ const pages: Record<string, () => string> = {
     runPage(
       {
         ...{ name: "r", trainedBy: "1.2.3", options: { steps: 3 }, steps: 3, tokens: 300, seconds: 9, cost: null },
-        ...{ peakMemoryBytes: 1e9, skippedSteps: 0, stepsPerRow: 1, rows, evaluations: [], sources: [] },
+        ...{
+          peakMemoryBytes: 1e9,
+          skippedSteps: 0,
+          stepsPerRow: 1,
+          rows,
+          evaluations: [],
+          measurements: [],
+          sources: [],
+        },
         samples: [{ prompt: "a", text: "b" }],
       },
       "1.2.3",

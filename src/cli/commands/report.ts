@@ -48,7 +48,8 @@ async function samplesOf(
     const written = await sample(options, context, { ...io, write: () => {} });
     return written.samples.map(({ text }) => ({ prompt: printable(prompt), text: printable(text) }));
   } catch (error) {
-    if (!(error instanceof RookeryError) || error.code !== "NO_COMPILER") throw error;
+    // without a compiler, and for a reward model, which writes nothing
+    if (!(error instanceof RookeryError) || !["NO_COMPILER", "UNSUPPORTED_MODEL"].includes(error.code)) throw error;
     context.onEvent?.({ type: "warning", message: `no samples: ${error.message}` });
     return [];
   }
