@@ -4,14 +4,12 @@ import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { findContainment } from "./containment.ts";
+import { skipContained as skip } from "../../test/contained-code.ts";
 import { limitedCommand } from "./namespaces.ts";
 import { passesTests } from "./passes-tests.ts";
 import { type ContainedRequest, runContained } from "./run.ts";
 import { watchProcess } from "./watched-process.ts";
 
-const containment = findContainment();
-const skip = containment.kind === "none" ? containment.reason : false;
 /** A file of this user, outside the system's folders. */
 let secretFolder: string;
 

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findContainment } from "../../sandbox/containment.ts";
+import { skipContained as skip } from "../../../test/contained-code.ts";
 import { behaviorOf, codeIn, isSameBehavior } from "./code.ts";
 
-const containment = findContainment();
-const skip = containment.kind === "none" ? containment.reason : false;
 const bounds = { timeoutMs: 2000, memoryBytes: 2 ** 27, allowUncontained: false };
 const python = (code: string) => behaviorOf(`Here it is:\n\`\`\`python\n${code}\n\`\`\``, bounds);
 const javascript = (code: string) => behaviorOf(`\`\`\`js\n${code}\n\`\`\``, bounds);
