@@ -7,7 +7,7 @@ import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { isPlainName, quoteForMessage } from "../base/files.ts";
+import { checkName, isPlainName, quoteForMessage } from "../base/files.ts";
 import { rookeryVersion } from "../base/version.ts";
 import { keyValueCacheTypes } from "../engine/request.ts";
 import { readModelDirectory } from "../interop/model-directory.ts";
@@ -77,6 +77,7 @@ export async function compareCaches(
   { runsFolder }: { runsFolder: string },
   context: CommandContext = {},
 ): Promise<CacheCompression> {
+  checkName(options.name, "results");
   const folder = path.join(options.resultsFolder, options.name);
   const models = options.models.map((one) => modelOf(one, runsFolder));
   const variants: CacheVariant[] = [];

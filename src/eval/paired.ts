@@ -1,5 +1,6 @@
 /** Two models on the same questions: how far apart they are, and what such a comparison can see at all. */
 import { below, streamKeys } from "../base/random.ts";
+import { meanOf } from "./statistics.ts";
 
 export type Interval = readonly [low: number, high: number];
 
@@ -30,9 +31,8 @@ export function comparePairs(
   { confidence, seed, resamples = resamplesDefault }: { confidence: number; seed: number; resamples?: number },
 ): PairedFigures {
   const differences = Float64Array.from(pairs, ([a, b]) => b - a);
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const meanA = mean(pairs.map(([a]) => a));
-  const meanB = mean(pairs.map(([, b]) => b));
+  const meanA = meanOf(pairs.map(([a]) => a)).value;
+  const meanB = meanOf(pairs.map(([, b]) => b)).value;
   const interval = bootstrapInterval([differences], { confidence, seed, resamples });
   const won = differences.filter((one) => one > 0).length;
   const lost = differences.filter((one) => one < 0).length;

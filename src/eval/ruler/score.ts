@@ -1,4 +1,5 @@
 /** RULER's metrics, and what a table of them says. */
+import { meanOf } from "../statistics.ts";
 import type { RulerTask } from "./item.ts";
 
 /** Llama-2-7B's score at 4,096 tokens: RULER calls a length effective where a model scores above it. */
@@ -46,7 +47,7 @@ export type RulerSummary = {
   weightedByShortness: number;
 };
 
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const mean = (values: readonly number[]) => meanOf(values).value;
 
 /** By language, then by length, the shortest first. Scores of items are 0 to 1. */
 export function summarizeRuler(results: readonly RulerResult[], threshold = effectiveThreshold): RulerSummary[] {

@@ -1,4 +1,5 @@
 /** Means of scores by task, subtask, length and language, with what has no score counted under both conventions. */
+import { meanOf as estimateOf } from "../statistics.ts";
 import type { ScrollRecord } from "./record.ts";
 
 /** Why an item has no score. */
@@ -110,13 +111,11 @@ export function reportScores(items: readonly Scored[]): ScrollReport {
 
 function meanOf(name: string, items: readonly Scored[]): ScrollMean {
   const scores = items.flatMap(({ score }) => (score.score === null ? [] : [100 * score.score]));
-  const sum = scores.reduce((total, score) => total + score, 0);
-  const mean = scores.length === 0 ? null : sum / scores.length;
-  const squares = scores.reduce((total, score) => total + (score - (mean ?? 0)) ** 2, 0);
+  const { value, standardError } = estimateOf(scores);
   return {
-    ...{ name, items: items.length, scored: scores.length, mean },
-    meanNullsAsZero: items.length === 0 ? null : sum / items.length,
-    standardError: scores.length < 2 ? null : Math.sqrt(squares / (scores.length - 1) / scores.length),
+    ...{ name, items: items.length, scored: scores.length, mean: scores.length === 0 ? null : value },
+    meanNullsAsZero: items.length === 0 ? null : (value * scores.length) / items.length,
+    standardError: scores.length < 2 ? null : standardError,
   };
 }
 

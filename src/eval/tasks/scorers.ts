@@ -103,8 +103,8 @@ function f1(found: readonly string[], right: readonly string[]): number {
 export const contains: Scorer = {
   name: "contains",
   score: (answer, { references }) => {
-    const padded = ` ${plainAnswer(answer)} `;
-    return references.some((reference) => padded.includes(plainAnswer(reference))) ? 1 : 0;
+    const plain = plainAnswer(answer);
+    return references.some((reference) => plain.includes(plainAnswer(reference))) ? 1 : 0;
   },
 };
 
