@@ -27,6 +27,8 @@ const exportedNames: Record<string, string[]> = {
     ...["account", "modelConfigSchema", "presets"],
     ...["dataOptionsSchema", "inspectData", "Tokenizer"],
     ...["DocumentReader", "documentText", "readDocument"],
+    ...["createApp", "loadEngine", "train", "trainOptionsSchema"],
+    ...["plan", "planOptionsSchema", "quantize", "quantizeOptionsSchema"],
   ],
   "./train": ["train", "trainOptionsSchema"],
   "./align": [
@@ -35,7 +37,7 @@ const exportedNames: Record<string, string[]> = {
   ],
   "./engine": [
     ...["Engine", "engineOptionsSchema", "Execution", "Generation", "generate"],
-    ...["LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
+    ...["LoadedEngine", "loadEngine", "LocalEngine", "settleOptions", "startEngine", "stopTokenIds"],
   ],
   "./eval": [
     ...["cacheCompressionOptionsSchema", "compareCaches", "compareResults", "defineTask", "evalCompareOptionsSchema"],

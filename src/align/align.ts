@@ -1,4 +1,5 @@
 /** The stages as functions: a worker does the work, so the caller's thread stays free for signals, HTTP and drawing. */
+import { parseOptions } from "../base/config.ts";
 import { runOnThread } from "../base/thread.ts";
 import {
   type DpoOptionsInput,
@@ -19,18 +20,18 @@ export type StageWork = { stage: StageName; options: StageOptions };
  * the run is saved after the current step and the promise is rejected with INTERRUPTED.
  * @throws RookeryError naming what is wrong with the options, the data, the disk or the run.
  */
-export function sft(options: SftOptionsInput, context: StageContext = {}): Promise<StageResult> {
-  return onThread("sft", sftOptionsSchema.parse(options), context);
+export async function sft(options: SftOptionsInput, context: StageContext = {}): Promise<StageResult> {
+  return onThread("sft", parseOptions(sftOptionsSchema, options), context);
 }
 
 /** Trains a reward model on preference pairs. As `sft`. */
-export function reward(options: RewardOptionsInput, context: StageContext = {}): Promise<StageResult> {
-  return onThread("reward", rewardOptionsSchema.parse(options), context);
+export async function reward(options: RewardOptionsInput, context: StageContext = {}): Promise<StageResult> {
+  return onThread("reward", parseOptions(rewardOptionsSchema, options), context);
 }
 
 /** Aligns a model to preference pairs, and to pairs that it samples itself, by DPO. As `sft`. */
-export function dpo(options: DpoOptionsInput, context: StageContext = {}): Promise<StageResult> {
-  return onThread("dpo", dpoOptionsSchema.parse(options), context);
+export async function dpo(options: DpoOptionsInput, context: StageContext = {}): Promise<StageResult> {
+  return onThread("dpo", parseOptions(dpoOptionsSchema, options), context);
 }
 
 function onThread(stage: StageName, options: StageOptions, context: StageContext): Promise<StageResult> {

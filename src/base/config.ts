@@ -65,6 +65,14 @@ export function resolveOptions<Schema extends z.ZodType>(
   throw describeIssues(parsed.error.issues, optionSchema, typed);
 }
 
+/** The options that a program gives to a function, checked as those of a command line are. Throws as `resolveOptions`. */
+export function parseOptions<Schema extends z.ZodType<object>>(
+  schema: Schema,
+  given: z.input<Schema>,
+): z.output<Schema> {
+  return resolveOptions(schema, [{ name: "the options", values: given as Record<string, unknown> }]);
+}
+
 /** The values of all layers, the last being the strongest. */
 export function mergeLayers(layers: readonly ConfigLayer[]): Record<string, unknown> {
   return layers.reduce<Record<string, unknown>>((below, layer) => mergeObjects(below, layer.values), {});

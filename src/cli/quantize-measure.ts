@@ -1,5 +1,4 @@
 /** Measures a model as it is served: bits per byte of a text, the rate of one stream, and greedy continuations. */
-import fs from "node:fs";
 import path from "node:path";
 import type { CommandContext } from "../base/events.ts";
 import { Generation } from "../engine/generate.ts";
@@ -8,7 +7,7 @@ import type { Agreement, Measured } from "../quant/release-report.ts";
 import { textBitsPerByte, windowsOf } from "../quant/text-pass.ts";
 import { Execution } from "../tensor/execution.ts";
 
-export type Measurement = Measured & { continuations: number[][] };
+type Measurement = Omit<Measured, "fileBytes"> & { continuations: number[][] };
 
 export type MeasureOptions = {
   threads: number;
@@ -21,12 +20,6 @@ const windowTokens = 512;
 const promptTokens = 32;
 const continuedTokens = 64;
 const prompts = 8;
-
-/** Bytes of the weights of a model directory. */
-export function weightBytes(folder: string): number {
-  const names = fs.readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
-  return names.reduce((sum, name) => sum + fs.statSync(path.join(folder, name)).size, 0);
-}
 
 /** Throws what `loadModel` throws, and the signal's reason. */
 export async function measureModel(
@@ -74,7 +67,7 @@ export async function measureModel(
       unit: "texts",
     });
   }
-  return { fileBytes: weightBytes(folder), bitsPerByte, decodeTokensPerSecond: tokens / seconds, continuations };
+  return { bitsPerByte, decodeTokensPerSecond: tokens / seconds, continuations };
 }
 
 /** How far two models' continuations are the same. */

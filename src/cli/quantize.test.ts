@@ -5,13 +5,13 @@ import path from "node:path";
 import { after, describe, it } from "node:test";
 import { writeTinyModel } from "../../test/tiny-model.ts";
 import { loadModel } from "../interop/load.ts";
-import { quantize, quantizeSchema } from "./commands/quantize.ts";
+import { quantizeAndMeasure, quantizeSchema } from "./commands/quantize.ts";
 import { agreementOf } from "./quantize-measure.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-quantize-command-"));
 after(() => fs.rmSync(folder, { recursive: true }));
 
-const run = (options: object) => quantize(quantizeSchema.parse(options), {});
+const run = (options: object) => quantizeAndMeasure(quantizeSchema.parse(options), {});
 
 describe("rookery quantize", () => {
   it("rounds to 4 bits by GPTQ, measures, and writes what it measured into the model card", async () => {

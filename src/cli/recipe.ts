@@ -17,7 +17,7 @@ import { trainOptionsSchema } from "../train/options.ts";
 import type { TrainResult } from "../train/run.ts";
 import { createRun, isNameFree, openRun, runExists, runPaths } from "../train/run-directory.ts";
 import { train } from "../train/train.ts";
-import { type QuantizeResult, quantize, quantizeSchema } from "./commands/quantize.ts";
+import { type QuantizeResult, quantizeAndMeasure, quantizeSchema } from "./commands/quantize.ts";
 import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
 import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
 
@@ -240,7 +240,7 @@ class Recipe {
     await this.#score("instruct", aligning.modelFolder);
 
     const fp8 = await this.#once("fp8", "making the FP8 release", () =>
-      quantize(
+      quantizeAndMeasure(
         quantizeSchema.parse({ model: instruct.name, scheme: "fp8", replace: true, runsFolder, threads }),
         context,
       ),

@@ -1,5 +1,5 @@
 /**
- * Text from a model. `startEngine` serves a model directory from a thread of its own, many requests at once; `LocalEngine` does
+ * Text from a model. `loadEngine` takes a model by its name and gives texts token by token. `startEngine` serves a model directory from a thread of its own, many requests at once; `LocalEngine` does
  * on this thread, with a model that `loadModel` of "rookery/interop" gives; `generate` writes one text.
  */
 export { Execution } from "../tensor/execution.ts";
@@ -13,6 +13,7 @@ export {
   generate,
   stopTokenIds,
 } from "./generate.ts";
+export { LoadedEngine, loadEngine, type WriteOptions, type WrittenPiece } from "./load-engine.ts";
 export { LocalEngine } from "./local-engine.ts";
 export {
   type EngineOptions,

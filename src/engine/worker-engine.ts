@@ -1,6 +1,7 @@
 /** An engine on a thread of its own, so that the caller's thread never waits for a step. */
 import path from "node:path";
 import { Worker } from "node:worker_threads";
+import { parseOptions } from "../base/config.ts";
 import { type ErrorCode, RookeryError } from "../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../base/events.ts";
 import { type ModelDirectory, readModelDirectory } from "../interop/model-directory.ts";
@@ -30,7 +31,7 @@ export type FromEngineWorker =
 export type StartedEngine = EngineClient & { tokenizer: Tokenizer; directory: ModelDirectory };
 
 /**
- * Loads a model on a thread of its own and starts an engine there.
+ * Loads a model directory on a thread of its own and starts an engine there. `signal` ends the loading, not the engine.
  * @throws RookeryError what `loadModel` throws, INVALID_OPTION for a cache that does not hold the longest text; the
  * signal's reason. Later errors reach whoever waits for an answer.
  */
@@ -39,7 +40,7 @@ export async function startEngine(
   given: EngineOptionsInput = {},
   { signal, onEvent }: CommandContext = {},
 ): Promise<StartedEngine> {
-  const options = engineOptionsSchema.parse(given);
+  const options = parseOptions(engineOptionsSchema, given);
   const directory = readModelDirectory(modelFolder);
   const tokenizer = await Tokenizer.load(modelFolder);
   signal?.throwIfAborted();

@@ -2,9 +2,8 @@
  * Questions to models: benchmarks in their published formats, own tasks, texts, and comparisons.
  *
  * @example A benchmark, from a program
- * import { evalRunOptionsSchema, evaluate } from "rookery/eval";
- * const options = evalRunOptionsSchema.parse({ model: "models/nano", tasks: ["hellaswag"], data: "sets" });
- * const { tasks } = await evaluate(options, { runsFolder: "runs", apiKey: undefined, judgeApiKey: undefined });
+ * import { evaluate } from "rookery/eval";
+ * const { tasks } = await evaluate({ model: "models/nano", tasks: ["hellaswag"], data: "sets" });
  */
 export {
   type CacheCompression,
@@ -14,7 +13,7 @@ export {
 } from "./cache-compression.ts";
 export { compareResults, type EvalComparison, evalCompareOptionsSchema } from "./compare.ts";
 export type { EvalModel } from "./model.ts";
-export { type EvalRunOptions, evalRunOptionsSchema } from "./options.ts";
+export { type EvalRunOptions, type EvalRunOptionsInput, evalRunOptionsSchema } from "./options.ts";
 export { readItems, readSummary } from "./results.ts";
 export { type EvalEnvironment, evaluate } from "./run.ts";
 export type { EvalSummary, ItemRow } from "./summary.ts";

@@ -94,4 +94,5 @@ export const evalRunOptionsSchema = z.strictObject({
   ...modelUnderTestShape,
 });
 
+export type EvalRunOptionsInput = z.input<typeof evalRunOptionsSchema>;
 export type EvalRunOptions = z.output<typeof evalRunOptionsSchema>;

@@ -1,6 +1,7 @@
 /** `rookery eval run`: questions from files, answers from a model, scores; each finished question is kept at once. */
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { checkName } from "../base/files.ts";
@@ -12,7 +13,7 @@ import { locateData } from "./data/locate.ts";
 import { openJudge } from "./judge.ts";
 import type { EvalModel } from "./model.ts";
 import { isUrl, openModel } from "./open-model.ts";
-import type { EvalRunOptions } from "./options.ts";
+import { type EvalRunOptions, type EvalRunOptionsInput, evalRunOptionsSchema } from "./options.ts";
 import { readTexts, scoreText, type TextItem, type TextResult, textFigures } from "./perplexity.ts";
 import { openResults, type Results, saveResults } from "./results.ts";
 import { type EvalSummary, evalFormat, type ItemRow, primaryOf, type ScoredItem, taskFigures } from "./summary.ts";
@@ -21,9 +22,11 @@ import type { Item, ScoreContext, TaskDefinition } from "./tasks/definition.ts";
 import { makeItems } from "./tasks/items.ts";
 
 export type EvalEnvironment = {
-  runsFolder: string;
-  apiKey: string | undefined;
-  judgeApiKey: string | undefined;
+  /** Where the name of a run is looked up; by default `runs`. */
+  runsFolder?: string | undefined;
+  /** Of the server that is asked. */
+  apiKey?: string | undefined;
+  judgeApiKey?: string | undefined;
   /** Instead of opening what the options name. */
   opened?: EvalModel;
 };
@@ -39,10 +42,11 @@ const textKind = "texts:";
  * that is gone (what is finished is kept); the signal's reason.
  */
 export async function evaluate(
-  options: EvalRunOptions,
-  environment: EvalEnvironment,
+  given: EvalRunOptionsInput,
+  environment: EvalEnvironment = {},
   context: CommandContext = {},
 ): Promise<EvalSummary> {
+  const options = parseOptions(evalRunOptionsSchema, given);
   const startMs = performance.now();
   const names = [...new Set(options.tasks.flatMap((one) => one.split(",")).map((one) => one.trim()))].filter(Boolean);
   if (names.length === 0 && options.texts.length === 0) {
@@ -137,7 +141,8 @@ async function run(
   const ranBefore = jobs.getItem("ran") as Ran | undefined;
   if (ranBefore && kinds.every((kind) => jobs.counts(kind).pending === 0)) return ranBefore;
   const needsTokens = texts.length > 0 || asked.some(({ task }) => task.kind === "choice");
-  const model = environment.opened ?? (await openModel({ ...options, ...environment, needsTokens }, context));
+  const { runsFolder = "runs", apiKey } = environment;
+  const model = environment.opened ?? (await openModel({ ...options, runsFolder, apiKey, needsTokens }, context));
   try {
     const { judge: url, judgeModel, concurrency, allowUncontained } = options;
     const judging = { url: url ?? "", model: judgeModel, apiKey: environment.judgeApiKey, concurrency };

@@ -2,8 +2,8 @@
  * What to train, before anyone pays for it: scaling laws, their fit, and plans.
  *
  * @example The best model for a budget by the report's law
- * import { plan, planOptionsSchema, resolveLaw } from "rookery/scaling";
- * const { optimal, hardware } = plan(planOptionsSchema.parse({ compute: 3.1e24 }), resolveLaw("hunyuan-large"));
+ * import { plan } from "rookery/scaling";
+ * const { optimal, hardware } = plan({ compute: 3.1e24 });
  */
 export { simpleNoiseScale } from "./batch.ts";
 export { countComputeLaw, familyMember } from "./family.ts";
@@ -11,7 +11,7 @@ export { type FitSettings, fitScalingLaw, type ScalingFit } from "./fit.ts";
 export { resolveLaw } from "./law-file.ts";
 export { laws, type ScalingLaw } from "./laws.ts";
 export { measureNoise, type NoiseMeasurement, type NoiseOptions } from "./noise.ts";
-export { type Plan, type PlanOptions, plan, planOptionsSchema } from "./plan.ts";
+export { type Plan, type PlanOptions, type PlanOptionsInput, plan, planOptionsSchema } from "./plan.ts";
 export { type Prediction, predict } from "./predict.ts";
 export { runSweep, type SweepResult } from "./sweep.ts";
 export { type SweepOptions, sweepOptionsSchema } from "./sweep-options.ts";

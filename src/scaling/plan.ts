@@ -1,5 +1,6 @@
 /** What to train for a budget, and what it takes: from a law to a model, a recipe, devices, days, money and service. */
 import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { account } from "../model/accounting.ts";
 import { type ActivationBytes, countActivations } from "../model/activations.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -8,6 +9,7 @@ import { type PresetName, presets } from "../model/presets.ts";
 import { type AcceleratorName, acceleratorNames, accelerators } from "./accelerators.ts";
 import { type Estimate, type Extrapolation, estimateLoss, estimateOptimum, extrapolationOf } from "./bands.ts";
 import { familyMember } from "./family.ts";
+import { resolveLaw } from "./law-file.ts";
 import { computeOf, lawNames, laws, lossAt, type ScalingLaw } from "./laws.ts";
 import { chooseLayout, fewestDevices, type Layout } from "./layout.ts";
 import { type PlanCurves, planCurves } from "./plan-curves.ts";
@@ -19,6 +21,8 @@ import { rateOf, type Settled, settle } from "./settle.ts";
 const quantity = (description: string, valueName: string) =>
   z.number().positive().optional().describe(description).meta({ valueName });
 
+const defaultLaw = "hunyuan-large";
+
 export const planOptionsSchema = z.strictObject({
   compute: quantity("training FLOPs, as 3.1e24", "FLOPS"),
   activatedParameters: quantity("parameters that a token meets", "COUNT"),
@@ -28,7 +32,7 @@ export const planOptionsSchema = z.strictObject({
   law: z
     .string()
     .min(1)
-    .default("hunyuan-large")
+    .default(defaultLaw)
     .describe(`a published law (${lawNames.join(", ")}), or what \`rookery scale fit --json\` wrote`)
     .meta({ valueName: "LAW" }),
   family: z
@@ -66,6 +70,7 @@ export const planOptionsSchema = z.strictObject({
   weightType: z.enum(servingTypes).default("bf16").describe("type of the weights when serving"),
 });
 
+export type PlanOptionsInput = z.input<typeof planOptionsSchema>;
 export type PlanOptions = z.output<typeof planOptionsSchema>;
 
 export type PlannedLaw = Omit<ScalingLaw, "uncertainty"> & { hasIntervals: boolean };
@@ -122,8 +127,13 @@ export type Plan = {
 
 const defaultDays = 90;
 
-/** @throws RookeryError INVALID_OPTION for what cannot be planned, with what to change. */
-export function plan(options: PlanOptions, law: ScalingLaw): Plan {
+/**
+ * A model, its recipe and its cost for a budget: of `compute`, `activatedParameters`, `tokens`, `days` with `devices`, and `money`, what
+ * is given settles the rest by `law` (by default the one that `options.law` names). Compute is in FLOPs.
+ * @throws RookeryError INVALID_OPTION for what cannot be planned, with what to change.
+ */
+export function plan(given: PlanOptionsInput, law = resolveLaw(given.law ?? defaultLaw)): Plan {
+  const options = parseOptions(planOptionsSchema, given);
   const accelerator = accelerators[options.accelerator];
   const planned = settle(law, options, accelerator, options.utilization);
   const { compute, activatedParameters, tokens } = planned;

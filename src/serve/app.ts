@@ -1,6 +1,7 @@
 /** The HTTP face of an engine: OpenAI's routes, the tokenizer's, and what operators watch. */
 import { Hono } from "hono";
 import type { RookeryEvent } from "../base/events.ts";
+import type { LoadedEngine } from "../engine/load-engine.ts";
 import type { EngineHandle } from "../engine/request.ts";
 import { ApiKeys, checkHost } from "./access.ts";
 import { ApiError, toApiError } from "./errors.ts";
@@ -16,7 +17,8 @@ import type { ServedModel } from "./served-model.ts";
 import { type ServeContext, type ServeEnvironment, Service } from "./service.ts";
 
 export type AppOptions = {
-  model: ServedModel;
+  /** By default what a `LoadedEngine` says of its model. */
+  model?: ServedModel;
   /** With keys, every route but /health asks for one of them. */
   apiKeys?: readonly string[];
   /** Refuse requests that were sent to another name than localhost: for a server that has no keys. */
@@ -53,15 +55,20 @@ const workingRoutes: Record<string, Handler> = {
 };
 
 /**
- * A Hono app over `engine`, which is borrowed. It needs no socket (`app.request(…)`), and mounts in any other app.
+ * A Hono app over `engine`, which is borrowed. It needs no socket (`app.request(…)`), and mounts in any other app: with Hono's
+ * `route`, or by its `fetch` wherever requests and responses are those of the web.
  *
  * @example
- * const app = createApp(engine, { model: { id: "mine", tokenizer, generation, createdSeconds: 0 } });
+ * const app = createApp(await loadEngine("my-run"));
  * const models = await app.request("/v1/models");
  */
-export function createApp(engine: EngineHandle, options: AppOptions): Hono<ServeEnvironment> {
+export function createApp(engine: LoadedEngine, options?: AppOptions): Hono<ServeEnvironment>;
+export function createApp(engine: EngineHandle, options: AppOptions & { model: ServedModel }): Hono<ServeEnvironment>;
+export function createApp(engine: EngineHandle, options: AppOptions = {}): Hono<ServeEnvironment> {
+  // a LoadedEngine is a ServedModel, too; of other engines the second form asks for one
+  const model = options.model ?? (engine as LoadedEngine);
   const limits = { ...defaultLimits(engine.info), ...options.limits };
-  const service = new Service(engine, options.model, limits, options.onEvent);
+  const service = new Service(engine, model, limits, options.onEvent);
   const keys = new ApiKeys(options.apiKeys ?? []);
   whenRaised(options.draining, () => service.drain());
   whenRaised(options.stopping, () => service.abortAll());

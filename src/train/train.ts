@@ -1,4 +1,5 @@
 /** Training as one function: a worker does the work, so the caller's thread stays free for signals, HTTP and drawing. */
+import { parseOptions } from "../base/config.ts";
 import type { CommandContext } from "../base/events.ts";
 import { runOnThread } from "../base/thread.ts";
 import type { TrainingEvent } from "./events.ts";
@@ -14,5 +15,5 @@ export async function train(
   given: TrainOptionsInput,
   context: CommandContext<TrainingEvent> = {},
 ): Promise<TrainResult> {
-  return runOnThread(import.meta.dirname, trainOptionsSchema.parse(given), context);
+  return runOnThread(import.meta.dirname, parseOptions(trainOptionsSchema, given), context);
 }

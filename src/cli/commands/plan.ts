@@ -2,7 +2,6 @@ import { z } from "zod";
 import { writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { planPage } from "../../report/plan-page.ts";
-import { resolveLaw } from "../../scaling/law-file.ts";
 import { type Plan, plan, planOptionsSchema } from "../../scaling/plan.ts";
 import { defineCommand } from "../command.ts";
 import { alignColumns, formatBytes, shortNumber } from "../text.ts";
@@ -112,7 +111,7 @@ export const command = defineCommand({
     },
   ],
   run: ({ write, ...options }) => {
-    const result = plan(options, resolveLaw(options.law));
+    const result = plan(options);
     if (write !== undefined) writeFileAtomic(write, planPage(result, rookeryVersion));
     return result;
   },
