@@ -8,7 +8,10 @@ const [folder = "notes", steps = "200"] = process.argv.slice(2);
 /** A database, an API, a crawl: whatever can be read piece by piece. */
 async function* articles(): AsyncGenerator<{ title: string; body: string }> {
   for (let number = 1; number <= 400; number++) {
-    yield { title: `Penguin ${number}`, body: `Penguin number ${number} has swum ${(number * 37) % 101} miles. 企鹅🐧` };
+    yield {
+      title: `Penguin ${number}`,
+      body: `Penguin number ${number} has swum ${(number * 37) % 101} miles. 企鹅🐧`,
+    };
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   globSync,
   mkdirSync,
@@ -12,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
@@ -153,6 +154,15 @@ test("exactly the listed names are exported", () => {
   }
 });
 
+const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+
+/** Checks programs of the folder as somebody's own project does. */
+function typeCheck(files: string[], more: Record<string, unknown>): void {
+  const options = { target: "esnext", strict: true, noEmit: true, skipLibCheck: false, ...more };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files }));
+  run(process.execPath, [tsc, "-p", folder], folder);
+}
+
 test("a program that imports the package type-checks under nodenext", () => {
   const program = `
     import { train, type TrainResult } from "rookery/train";
@@ -171,7 +181,73 @@ test("a program that imports the package type-checks under nodenext", () => {
   `;
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   writeFileSync(join(folder, "program.ts"), program);
-  const options = { module: "nodenext", target: "esnext", strict: true, noEmit: true, types: [], skipLibCheck: false };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["program.ts"] }));
-  run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", folder], folder);
+  typeCheck(["program.ts"], { module: "nodenext", types: [] });
+});
+
+test("the examples type-check under nodenext and for a bundler, and each is short", () => {
+  const examples = readdirSync(join(installed, "examples"));
+  assert.equal(examples.length, 8);
+  for (const name of examples) {
+    const text = readFileSync(join(installed, "examples", name), "utf8");
+    assert.ok(text.split("\n").length < 40, name);
+    writeFileSync(join(folder, name), text);
+  }
+  const shared = { types: ["node"], typeRoots: [join(root, "node_modules", "@types")], skipLibCheck: true };
+  typeCheck(examples, { ...shared, module: "nodenext" });
+  typeCheck(examples, { ...shared, module: "esnext", moduleResolution: "bundler" });
+});
+
+test("an import loads nothing native, no database and no reader of documents, and prints nothing", () => {
+  const heavy =
+    "koffi|@duckdb|eld|mammoth|unpdf|linkedom|@mozilla|@huggingface|@mlc-ai|hyparquet|tokenizers|hono/node-server";
+  const program = `
+    import { registerHooks } from "node:module";
+    const loaded = new Set();
+    registerHooks({ load(url, context, next) { loaded.add(url); return next(url, context); } });
+    await import("rookery");
+    const heavy = new RegExp("node_modules/(" + ${JSON.stringify(heavy)} + ")/");
+    console.log(JSON.stringify([...loaded].filter((url) => heavy.test(url) || url.endsWith(".node"))));`;
+  assert.equal(run(process.execPath, ["--input-type=module", "--eval", program], folder), "[]\n");
+});
+
+describe("the examples run", () => {
+  const example = (name: string, ...words: string[]) => run(process.execPath, [`${name}.ts`, ...words], folder);
+  const isLong = process.env.ROOKERY_LONG_TESTS === "1";
+
+  before(() => {
+    mkdirSync(join(folder, "notes"));
+    for (let note = 0; note < 40; note++) {
+      const lines = Array.from(
+        { length: 30 },
+        (_, line) => `Note ${note}: penguin ${line * 7} met 企鹅 ${note ^ line}.`,
+      );
+      writeFileSync(join(folder, "notes", `${note}.txt`), `${lines.join("\n")}\n`);
+    }
+  });
+
+  test("a plan", () => assert.match(example("plan"), /B activated parameters on/));
+
+  test("training, then the model writes, is served and is asked", async () => {
+    assert.match(example("train", "notes", "0.02", "small"), /small.model: \d+ tokens, [\d.]+ bits per byte/);
+    assert.match(example("generate", "small", "Note 7"), /\d+ tokens: Note 7/);
+    assert.match(example("eval-task", "small"), /sums: 16 questions/);
+    const server = spawn(process.execPath, ["server.ts", "small", "0"], { cwd: folder });
+    try {
+      const [line] = (await once(server.stdout, "data")) as [Buffer];
+      const base = line.toString().trim();
+      const models = (await (await fetch(`${base}/models`)).json()) as { data: { id: string }[] };
+      assert.equal(models.data[0]?.id, "small");
+      server.kill("SIGINT");
+      assert.deepEqual(await once(server, "exit"), [0, null]);
+    } finally {
+      server.kill("SIGKILL");
+    }
+  });
+
+  test("going on, own data, and the load of experts", { skip: isLong ? false : "set ROOKERY_LONG_TESTS=1" }, () => {
+    assert.match(example("train", "notes", "0.02", "first"), /first.model/);
+    assert.match(example("continue", "first", "notes", "3"), /bits per byte/);
+    assert.match(example("data-source", "notes", "3"), /bits per byte/);
+    assert.match(example("expert-load", "notes", "5"), /recycled/);
+  });
 });

@@ -2,10 +2,11 @@
  * Chooses a level, finds or builds its library, and opens it: once a process.
  * ROOKERY_ISA forces a level; ROOKERY_KERNELS names a prebuilt file (made by the same sources).
  */
-import koffi from "koffi";
+import type koffi from "koffi";
 import { RookeryError } from "../base/errors.ts";
 import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
+import { native } from "./native.ts";
 
 const abiVersion = 13;
 
@@ -47,7 +48,7 @@ function openLibrary(): LoadedKernels {
   const file = process.env.ROOKERY_KERNELS || cachedLibrary(level);
   if (level === "amx") requestTileState();
   try {
-    const library = koffi.load(file);
+    const library = native().load(file);
     const found = library.func("rookery_abi_version", "int32_t", [])();
     if (found !== abiVersion) throw new Error(`its ABI is ${found}, this Rookery needs ${abiVersion}`);
     return { level, file, library };
@@ -63,7 +64,7 @@ function openLibrary(): LoadedKernels {
 
 /** Linux hands out the AMX tile registers only to a process that asks (arch_prctl ARCH_REQ_XCOMP_PERM, XTILEDATA). */
 function requestTileState(): void {
-  const syscall = koffi.load(null).func("syscall", "long", ["long", "long", "long"]);
+  const syscall = native().load(null).func("syscall", "long", ["long", "long", "long"]);
   const archPrctl = 158;
   const requestPermission = 0x1023;
   const tileData = 18;

@@ -1,7 +1,7 @@
 /** Native memory: an ArrayBuffer outside V8's heap, whose place never moves, given back when it is disposed of. */
 import { platform } from "node:os";
-import koffi from "koffi";
 import { RookeryError } from "../../base/errors.ts";
+import { native } from "../native.ts";
 import type { Addressed } from "./declare.ts";
 
 const alignment = 64;
@@ -20,7 +20,7 @@ let madvise: ((address: number, length: number, advice: number) => number) | und
 /** Asks Linux for pages of 2 MiB inside a block nobody has touched yet: kernels stride over it, and small pages cost them a fifth. */
 function adviseHugePages(address: number, byteLength: number): void {
   if (platform() !== "linux") return;
-  madvise ??= koffi.load(null).func("madvise", "int", ["uintptr_t", "size_t", "int"]);
+  madvise ??= native().load(null).func("madvise", "int", ["uintptr_t", "size_t", "int"]);
   const first = Math.ceil(address / hugePageBytes) * hugePageBytes;
   const last = Math.floor((address + byteLength) / hugePageBytes) * hugePageBytes;
   const advice = 14; // MADV_HUGEPAGE; where it is refused, small pages do
@@ -39,7 +39,7 @@ function setAllocator(): void {
   if (platform() !== "linux") return;
   const mmapThreshold = -3;
   try {
-    koffi.load(null).func("mallopt", "int", ["int", "int"])(mmapThreshold, mappedFromBytes);
+    native().load(null).func("mallopt", "int", ["int", "int"])(mmapThreshold, mappedFromBytes);
   } catch {
     // another libc than glibc has no such limit to set
   }
@@ -68,7 +68,7 @@ export class NativeMemory implements Addressed, Disposable {
         { cause: error },
       );
     }
-    const base = Number(koffi.address(this.#buffer));
+    const base = Number(native().address(this.#buffer));
     this.#start = (alignment - (base % alignment)) % alignment;
     this.#address = base + this.#start;
     if (byteLength >= hugePageFrom) adviseHugePages(this.#address, byteLength);

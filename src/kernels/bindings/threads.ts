@@ -1,5 +1,5 @@
-import koffi from "koffi";
 import { RookeryError } from "../../base/errors.ts";
+import { native } from "../native.ts";
 import { type Addressed, byteCount, kernel } from "./declare.ts";
 
 const poolBytes = byteCount("rookery_pool_bytes", {});
@@ -21,12 +21,12 @@ export class ThreadPool implements Addressed, Disposable {
   /** @param threads 1 to 256. */
   constructor(threads: number) {
     this.threads = threads;
-    this.#allocation = koffi.alloc("uint8_t", poolBytes({}) + Number(alignment)) as bigint;
+    this.#allocation = native().alloc("uint8_t", poolBytes({}) + Number(alignment)) as bigint;
     this.#address = Number(((this.#allocation + alignment - 1n) / alignment) * alignment);
     try {
       poolCreate({ memory: { address: this.#address }, threads });
     } catch (error) {
-      koffi.free(this.#allocation);
+      native().free(this.#allocation);
       this.#allocation = undefined;
       throw error;
     }
@@ -47,7 +47,7 @@ export class ThreadPool implements Addressed, Disposable {
   [Symbol.dispose](): void {
     if (this.#allocation === undefined) return;
     poolDestroy({ pool: this });
-    koffi.free(this.#allocation);
+    native().free(this.#allocation);
     this.#allocation = undefined;
   }
 }
