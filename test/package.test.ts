@@ -99,7 +99,9 @@ before(() => {
 test("the package holds what runs, and nothing else", () => {
   const files = globSync("**/*", { cwd: installed });
   assert.deepEqual(
-    files.filter((path) => /\.test\.|(?<!\.d)\.ts$|^(src|test|scripts|runtime|bench)(\/|$)/.test(path)),
+    files.filter((path) =>
+      /\.test\.|^(?!examples\/).*(?<!\.d)\.ts$|^(src|test|scripts|runtime|bench)(\/|$)/.test(path),
+    ),
     [],
   );
   const pages = [

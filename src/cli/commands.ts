@@ -223,6 +223,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/bench-llama.ts"),
   },
   {
+    name: "kernels build",
+    summary: "compile the kernels to a file, for images and machines without a compiler",
+    load: () => import("./commands/kernels-build.ts"),
+  },
+  {
+    name: "completion",
+    summary: "print what a shell needs to complete commands and flags",
+    load: () => import("./commands/completion.ts"),
+  },
+  {
     name: "config schema",
     summary: "print the JSON Schema of a command's options, for editors and checks",
     load: () => import("./commands/config-schema.ts"),
