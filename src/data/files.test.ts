@@ -197,3 +197,13 @@ test("HTML among data: its text cut as plain text is, and what cannot be used of
   assert.deepEqual(damaged.problems, ["unreadableDocument null: is damaged, or no PDF"]);
   assert.equal(fileFormat("a.pdf.gz"), null);
 });
+
+test("what a caller throws at a problem of a table is thrown as it is", async () => {
+  const problem = (_kind: string, _line: number | null, what: string) => {
+    throw new RookeryError("BAD_DATA", what, "stop");
+  };
+  const documents = readFileDocuments(put("columns.csv", "a,b\n1,2\n"), {
+    ...{ textField: undefined, maxDocumentCharacters: 100, problem },
+  });
+  await assert.rejects(documents.next(), { message: /^has no column of text/ });
+});

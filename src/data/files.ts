@@ -97,19 +97,21 @@ const isData = (file: string): boolean => fileFormat(file) !== null;
  * The readable files that a path, a folder or a glob stands for, in a fixed order. Inside of folders and globs, files
  * of other kinds are counted as `ignored`. Throws FILE_UNREADABLE when there is nothing of that name, and BAD_DATA for
  * a single file of a kind that is not read.
+ * @param kinds those files, as an error names them.
  * @param isReadable which files the caller can read; by default those that `readFileDocuments` can.
  */
 export async function resolveFiles(
   pattern: string,
   onUnreadable: OnUnreadable,
   isReadable: (file: string) => boolean = isData,
+  kinds: string = readableFiles,
 ): Promise<{ files: string[]; ignored: number }> {
   let found: string[];
   try {
     const stats = await fs.promises.stat(pattern);
     if (!stats.isDirectory()) {
       if (isReadable(pattern)) return { files: [pattern], ignored: 0 };
-      throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, `give ${readableFiles}`);
+      throw new RookeryError("BAD_DATA", `${pattern} is of a kind that is not read`, `give ${kinds}`);
     }
     found = await filesBelow(pattern, onUnreadable);
   } catch (error) {

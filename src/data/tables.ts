@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
+import { RookeryError } from "../base/errors.ts";
 import type { ProblemKind } from "./problems.ts";
 
 export type TableFormat = "csv" | "tsv" | "parquet";
@@ -144,6 +145,8 @@ export async function* readTableRows(
     if (format !== "parquet") await tellRejects(connection, problem);
     progress.tell(100);
   } catch (error) {
+    // what a caller makes of a problem, by throwing
+    if (error instanceof RookeryError) throw error;
     problem("unreadable", null, `cannot be read as ${format}: ${reasonOf(error)}`);
   } finally {
     connection.closeSync();

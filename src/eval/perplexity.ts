@@ -39,11 +39,12 @@ export async function readTexts(given: readonly string[], limit: number | undefi
       throw new RookeryError("FILE_UNREADABLE", `${file}: ${(error as Error).message}`, "correct the path");
     });
     let count = 0;
-    const problem = (_kind: string, line: number | null, what: string) => {
-      const where = line === null ? pattern : `${pattern}, line ${line}`;
-      throw new RookeryError("FILE_DAMAGED", `${where} ${what}`, "mend it, or take another copy of the file");
-    };
     for (const file of files) {
+      const problem = (kind: string, line: number | null, what: string) => {
+        const where = line === null ? file : `${file}, line ${line}`;
+        const mend = kind === "missingField" ? 'name the field or column "text"' : "mend it, or leave it out";
+        throw new RookeryError("FILE_DAMAGED", `${where} ${what}`, mend);
+      };
       const reading = { textField: undefined, maxDocumentCharacters: mostCharacters, problem, documents };
       for await (const { text } of readFileDocuments(file, reading)) {
         if (limit !== undefined && count >= limit) break;

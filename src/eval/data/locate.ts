@@ -27,8 +27,8 @@ export async function locateData(
     const of = (split: string, files: readonly string[]) => files.map((file) => ({ split, part: "", file }));
     return [...of(task.splits.test[0] ?? "test", data.test), ...of(task.splits.shots?.[0] ?? "shots", data.shots)];
   }
-  const names = [task.name, ...(task.hub ? [task.hub, task.hub.split("/")[1]!] : [])];
-  const places = data === undefined ? names.map((name) => path.join(options.dataFolder, name)) : [data];
+  const names = new Set([task.name, ...(task.hub ? [task.hub, task.hub.split("/")[1]!] : [])]);
+  const places = data === undefined ? [...names].map((name) => path.join(options.dataFolder, name)) : [data];
   const found = places.find((place) => fs.existsSync(place));
   if (found !== undefined) return filesAt(found, task.splits.test[0] ?? "test");
   if (options.download && task.hub !== undefined) {

@@ -29,19 +29,17 @@ export type ScrollSource = {
   isCut: boolean;
 };
 
+const sourceKinds = ".html, .pdf, .docx, .md, .txt, .csv or .tsv";
+
 /** Files that a benchmark can be built from. */
 export const isSource = (file: string): boolean => documentKind(file) !== null;
 
 /** The files that paths, folders and globs stand for. Throws as `resolveFiles`. */
 export async function resolveSources(patterns: readonly string[]): Promise<string[]> {
   const files: string[] = [];
-  for (const pattern of patterns) files.push(...(await resolveFiles(pattern, () => {}, isSource)).files);
+  for (const pattern of patterns) files.push(...(await resolveFiles(pattern, () => {}, isSource, sourceKinds)).files);
   if (files.length > 0) return [...new Set(files)];
-  throw new RookeryError(
-    "BAD_DATA",
-    `no documents in ${patterns.join(", ")}`,
-    "give .html, .pdf, .docx, .md, .txt, .csv or .tsv",
-  );
+  throw new RookeryError("BAD_DATA", `no documents in ${patterns.join(", ")}`, `give ${sourceKinds}`);
 }
 
 /**
