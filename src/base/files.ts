@@ -434,6 +434,10 @@ export function readJsonFile(filePath: string, limitBytes = defaultJsonLimitByte
     return JSON.parse(text) as unknown;
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0] ?? "";
-    throw new RookeryError("FILE_DAMAGED", `${filePath} is no valid JSON: ${reason}`, "mend it, or take another copy");
+    throw new RookeryError(
+      "FILE_DAMAGED",
+      `${filePath} is no valid JSON: ${reason.replace(/\p{C}/gu, "\ufffd")}`,
+      "mend it, or take another copy",
+    );
   }
 }

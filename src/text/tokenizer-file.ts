@@ -78,7 +78,7 @@ export function checkTokenizerJson(value: unknown, source: string): TokenizerJso
   if (type !== "BPE" || !mentionsByteLevel(decoder)) {
     throw new RookeryError(
       "UNKNOWN_FORMAT",
-      `${source}: a tokenizer of type ${quoteForMessage(String(type))}${type === "BPE" ? " without a ByteLevel decoder" : ""}`,
+      `${source}: a tokenizer of type ${quoteForMessage(JSON.stringify(type ?? null))}${type === "BPE" ? " without a ByteLevel decoder" : ""}`,
       "Rookery reads byte-level BPE tokenizers: model.type BPE and decoder ByteLevel",
     );
   }
@@ -87,7 +87,8 @@ export function checkTokenizerJson(value: unknown, source: string): TokenizerJso
   if (!Array.isArray(merges)) throw damaged("has no `model.merges` list");
   const seen = new Set<number>();
   for (const [token, id] of Object.entries(vocab)) {
-    if (!isTokenId(id)) throw damaged(`token ${quoteForMessage(token)} has the id ${quoteForMessage(String(id))}`);
+    if (!isTokenId(id))
+      throw damaged(`token ${quoteForMessage(token)} has the id ${quoteForMessage(JSON.stringify(id))}`);
     if (seen.has(id)) throw damaged(`the id ${id} belongs to two tokens`);
     seen.add(id);
   }
