@@ -167,7 +167,7 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
         tokensExponent: implied.tokens.exponent,
       },
     leftOut,
-    warnings: warningsOf(minima, scale, criticalBatch),
+    warnings: warningsOf(groups, scale, criticalBatch),
   };
 }
 
@@ -235,10 +235,10 @@ function errorPerDecade(minima: readonly Minimum[], leftOut: readonly LeftOut[])
   return { logParameters: per(logParametersError), logTokens: per(logTokensError), loss: per(lossError) };
 }
 
-function warningsOf(minima: readonly Minimum[], scale: number, criticalBatch: CriticalBatch | null): string[] {
-  const range = minima.at(-1)!.compute / minima[0]!.compute;
+function warningsOf(groups: readonly Budget[], scale: number, criticalBatch: CriticalBatch | null): string[] {
+  const range = groups.at(-1)!.budget / groups[0]!.budget;
   return [
-    ...(range < 8 ? [`the budgets span a factor of ${range.toFixed(1)} only: exponents need 8 or more`] : []),
+    ...(range < 7.99 ? [`the budgets span a factor of ${range.toFixed(1)} only: exponents need 8 or more`] : []),
     ...(scale > 2
       ? [
           `minima scatter ${scale.toFixed(1)} times as much around the power law as their noise explains: intervals are that much wider`,
@@ -247,6 +247,6 @@ function warningsOf(minima: readonly Minimum[], scale: number, criticalBatch: Cr
     ...(criticalBatch
       ? []
       : ["the table has no noise_tokens: C is taken as C_min, as if every batch were far below the critical one"]),
-    ...(minima.length < 4 ? ["with three budgets the floor of L(C) is that of L(N, D)"] : []),
+    ...(groups.length < 4 ? ["with three budgets the floor of L(C) is that of L(N, D)"] : []),
   ];
 }
