@@ -91,8 +91,9 @@ export async function bundlePages(source: string): Promise<Map<string, Uint8Arra
     logLevel: "silent",
   });
   const files = new Map(outputFiles.map(({ path: file, contents }) => [`assets/${path.basename(file)}`, contents]));
+  const shell = fs.readFileSync(path.join(source, "shared", "page.html"), "utf8");
   for (const page of ["chat", "training", "review"]) {
-    files.set(`${page}.html`, fs.readFileSync(path.join(source, page, "index.html")));
+    files.set(`${page}.html`, Buffer.from(shell.replaceAll("PAGE", page)));
   }
   files.set("assets/icon.svg", fs.readFileSync(path.join(source, "shared", "icon.svg")));
   const characterMaps = path.join(source, "..", "node_modules", "pdfjs-dist", "cmaps");
