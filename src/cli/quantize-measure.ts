@@ -31,7 +31,6 @@ export async function measureModel(
   const loaded = await loadModel(folder, context, { pool: execution.pool, computeType: "bf16" });
   using model = loaded.model;
   const { tokenizer } = loaded;
-  model.keepPacked(execution.pool, "bf16");
   const name = path.basename(folder);
   const longest = Math.min(windowTokens, model.config.maxPositionEmbeddings);
   const windowed =

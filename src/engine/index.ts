@@ -1,6 +1,7 @@
 /**
- * Text from a model. `loadEngine` takes a model by its name and gives texts token by token. `startEngine` serves a model directory from a thread of its own, many requests at once; `LocalEngine` does
- * on this thread, with a model that `loadModel` of "rookery/interop" gives; `generate` writes one text.
+ * Text from a model. `loadEngine` takes a model by its name and gives texts token by token. `startEngine` serves a model directory
+ * from a thread of its own, many requests at once; `LocalEngine` does on this thread, with a model that `loadModel` of
+ * "rookery/interop" gives; `generate` writes one text.
  */
 export { Execution } from "../tensor/execution.ts";
 export { Engine, type EngineOutput, type RunnableModel } from "./engine.ts";

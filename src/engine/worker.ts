@@ -22,7 +22,6 @@ async function serveEngine(port: Port, { modelFolder, options }: EngineWorkerDat
   const model = resources.use(loaded.model);
   for (const message of loaded.notes) send({ type: "progress", event: { type: "note", message } });
   const settings = settleOptions(options, model.config);
-  model.keepPacked(execution.pool, computeType);
   const engine = resources.use(new Engine({ execution, model, tokenizer: loaded.tokenizer }, settings));
 
   const closed = Promise.withResolvers<void>();

@@ -12,7 +12,7 @@ import { type ModelDirectory, readModelDirectory } from "./model-directory.ts";
 import type { LayerRange } from "./model-tensors.ts";
 import { loadQuantized } from "./quantized-tensors.ts";
 
-/** A model that can be run once `model.pack` has been called. Dispose of `model` when done. */
+/** A model that can be run; for serving it is fast once `model.keepPacked` has been called, or loaded so. Dispose of `model` when done. */
 export type LoadedModel = ModelDirectory & {
   readonly model: Transformer;
   readonly tokenizer: Tokenizer;
@@ -59,12 +59,29 @@ export async function loadModel(
  */
 export async function loadTransformer(
   directory: ModelDirectory,
-  { signal, onEvent }: CommandContext = {},
+  context: CommandContext = {},
   { layers, serving }: { layers?: LayerRange | undefined; serving?: ServingLayout | undefined } = {},
 ): Promise<{ model: Transformer; notes: readonly string[] }> {
-  if (directory.quantization !== null && layers === undefined) {
-    return loadQuantized(directory, directory.quantization, { signal, onEvent });
+  const isQuantized = directory.quantization !== null && layers === undefined;
+  const loaded = isQuantized
+    ? loadQuantized(directory, directory.quantization, context)
+    : await loadFloats(directory, context, layers, serving);
+  try {
+    // what is not packed yet: a table that tokens are looked up in, which is read in place, whatever else it does
+    if (serving) loaded.model.keepPacked(serving.pool, serving.computeType);
+    return loaded;
+  } catch (error) {
+    loaded.model[Symbol.dispose]();
+    throw error;
   }
+}
+
+async function loadFloats(
+  directory: ModelDirectory,
+  { signal, onEvent }: CommandContext,
+  layers: LayerRange | undefined,
+  serving: ServingLayout | undefined,
+): Promise<{ model: Transformer; notes: readonly string[] }> {
   const first = layers?.first ?? 0;
   const config = layers === undefined ? directory.config : configOfLayers(directory.config, layers);
   using source = directory.openTensors(layers);
@@ -73,11 +90,8 @@ export async function loadTransformer(
     const tensors = new Map(model.officialTensors().map(({ name, tensor }) => [nameFrom(first, name), tensor]));
     const parameters = new Map(
       model.descriptions.flatMap(({ name, role, official }) => {
-        // a table that tokens are looked up in is read in place, whatever else it does
-        const missing = {
-          parameter: model.parameter(name),
-          values: role === "embedding" ? Infinity : model.parameter(name).weight.elements,
-        };
+        const parameter = model.parameter(name);
+        const missing = { parameter, values: parameter.weight.elements, isLookedUp: role === "embedding" };
         return official.map((part) => [nameFrom(first, part.name), missing] as const);
       }),
     );
@@ -93,7 +107,8 @@ export async function loadTransformer(
       flat.rows(byteOffset / dtypeBytes[dtype], values.length).setFloats(values);
       const missing = parameters.get(name)!;
       missing.values -= values.length;
-      if (serving && missing.values === 0) missing.parameter.keepOnlyPacked(serving.pool, serving.computeType);
+      if (serving && missing.values === 0 && !missing.isLookedUp)
+        missing.parameter.keepOnlyPacked(serving.pool, serving.computeType);
       done += bytes.byteLength;
       if (done - reported < progressEveryBytes) continue;
       reported = done;

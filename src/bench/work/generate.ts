@@ -33,7 +33,6 @@ export class GenerateWorkload implements Workload {
     const { computeType, directory, promptTokens, answerTokens, streams } = work;
     const execution = new Execution({ threads, computeType });
     const { model, tokenizer } = await loadModel(directory, {}, { pool: execution.pool, computeType });
-    model.keepPacked(execution.pool, computeType);
     const maxModelLength = Math.max(promptTokens, shortPromptTokens) + answerTokens + 1;
     const options = engineOptionsSchema.parse({ computeType, maxModelLength, maxBatch: Math.max(1, streams) });
     const engine = new Engine({ execution, model, tokenizer }, settleOptions(options, model.config));

@@ -93,7 +93,6 @@ export async function sample(options: SampleOptions, context: CommandContext, io
   const prompt = options.prompt === "-" ? await readPrompt(io.stdin) : options.prompt;
   const tokens = await encodePrompt(tokenizer, prompt);
   const sampling = samplingOf(options, generation);
-  model.keepPacked(execution.pool, computeType);
 
   const samples: Sample[] = [];
   const startMs = performance.now();
