@@ -1,9 +1,10 @@
 /** A family of models: the proportions of one, at any size. Heads' width, experts, sparsity, sharing and vocabulary stay. */
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
-import type { ModelConfig } from "../model/config.ts";
+import { checkModelConfig, type ModelConfig } from "../model/config.ts";
 import { countFlops } from "../model/flops.ts";
 import { activatedElements, describeParameters } from "../model/parameters.ts";
+import { type PresetName, presets } from "../model/presets.ts";
 import type { ComputeLaw } from "./laws.ts";
 import { leastSquares } from "./numeric.ts";
 
@@ -11,9 +12,20 @@ import { leastSquares } from "./numeric.ts";
 export type FamilySteps = { tolerance: number; widthStep: number; mostDistortion: number };
 /** Proportions that are off by more than that in all are another family's. */
 const usualSteps: FamilySteps = { tolerance: 0.01, widthStep: 64, mostDistortion: 4 };
+/** A sweep needs N as counted, not as wished, and small models come in large steps. */
+export const sweepSteps: FamilySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 12 };
 /** Within this the preset is the model as it stands: by so much N differs with how the head is counted (report: 52B, we: 51.3B). */
 const presetTolerance = 0.015;
 const mostLayers = 1024;
+
+/** What a preset's family is with some of its fields otherwise; fields without a value stay. @throws RookeryError BAD_CONFIG. */
+export function familyFrom(
+  preset: PresetName,
+  differences: { [Key in keyof ModelConfig]?: ModelConfig[Key] | undefined },
+): ModelConfig {
+  const given = Object.entries(differences).filter(([, value]) => value !== undefined);
+  return checkModelConfig({ ...presets[preset], ...Object.fromEntries(given) });
+}
 
 /** The KV heads that divide `heads` in about the proportion of the family. */
 function keyValueHeadsFor(heads: number, family: ModelConfig): number {
@@ -98,6 +110,16 @@ export function familyMember(
       ? `its smallest has ${Math.round(smallest)}: take more, or another --family (a smaller vocabulary makes smaller models)`
       : "take a size nearby, or another --family",
   );
+}
+
+/** The member that a plan names: in fine steps, or in a sweep's coarse ones where models are too small for those. @throws as familyMember */
+export function planMember(family: ModelConfig, activatedParameters: number): ModelConfig {
+  try {
+    return familyMember(family, activatedParameters);
+  } catch (error) {
+    if (!(error instanceof RookeryError)) throw error;
+    return familyMember(family, activatedParameters, sweepSteps);
+  }
 }
 
 /**

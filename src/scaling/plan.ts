@@ -3,12 +3,12 @@ import { z } from "zod";
 import { parseOptions } from "../base/config.ts";
 import { account } from "../model/accounting.ts";
 import { type ActivationBytes, countActivations } from "../model/activations.ts";
-import type { ModelConfig } from "../model/config.ts";
+import { type ModelConfig, modelConfigSchema } from "../model/config.ts";
 import { countFlops, type FlopCount } from "../model/flops.ts";
 import { type PresetName, presets } from "../model/presets.ts";
 import { type AcceleratorName, acceleratorNames, accelerators } from "./accelerators.ts";
 import { type Estimate, type Extrapolation, estimateLoss, estimateOptimum, extrapolationOf } from "./bands.ts";
-import { familyMember } from "./family.ts";
+import { familyFrom, planMember } from "./family.ts";
 import { resolveLaw } from "./law-file.ts";
 import { computeOf, lawNames, laws, lossAt, type ScalingLaw } from "./laws.ts";
 import { chooseLayout, fewestDevices, type Layout } from "./layout.ts";
@@ -39,6 +39,10 @@ export const planOptionsSchema = z.strictObject({
     .enum(Object.keys(presets) as [PresetName, ...PresetName[]])
     .default("hunyuan-large")
     .describe("the preset whose proportions, sparsity and vocabulary the model takes"),
+  model: modelConfigSchema
+    .partial()
+    .prefault({})
+    .describe("what differs from the preset, as in the sweep: --set model.KEY=VALUE"),
   accelerator: z.enum(acceleratorNames).default("h100-sxm").describe("the device to train and to serve on"),
   devices: z
     .int()
@@ -144,7 +148,7 @@ export function plan(given: PlanOptionsInput, law = resolveLaw(given.law ?? defa
   const extrapolation = extrapolationOf(law, compute);
   const loss = law.loss && lossAt(law.loss, activatedParameters, tokens);
 
-  const config = familyMember(presets[options.family], activatedParameters);
+  const config = planMember(familyFrom(options.family, options.model), activatedParameters);
   const { parameters } = account(config);
   const flopsPerToken = countFlops(config, options);
   const countedCompute = flopsPerToken.training * tokens;

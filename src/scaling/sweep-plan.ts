@@ -1,11 +1,10 @@
 /** Which runs a sweep is made of: models by a rule, and tokens, batch and learning rate that go with each budget. */
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
-import { checkModelConfig, type ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { countFlops } from "../model/flops.ts";
-import { presets } from "../model/presets.ts";
 import { expertLearningRateRatio } from "../train/schedule.ts";
-import { familyMember } from "./family.ts";
+import { familyFrom, familyMember, sweepSteps } from "./family.ts";
 import { powerAt } from "./laws.ts";
 import { logSpaced } from "./numeric.ts";
 import { batchLaw, learningRateLaw, reportedBatchToNoise } from "./recipe.ts";
@@ -30,18 +29,13 @@ export type SweepPoint = {
   expertLearningRateRatio: number;
 };
 
-/** A sweep needs N as counted, not as wished, and small models come in large steps. */
-const familySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 12 };
 const fewestSteps = 50;
 /** Updates over this are whole multiples of it, so that they divide into forward passes. */
 const mostRowTokens = 16_384;
 const searchedFactors = [0.125, 0.25, 0.5, 1, 2];
 
 /** The family that a sweep's options describe. */
-export function familyOf({ family, model }: SweepOptions): ModelConfig {
-  const differences = Object.entries(model).filter(([, value]) => value !== undefined);
-  return checkModelConfig({ ...presets[family], ...Object.fromEntries(differences) });
-}
+export const familyOf = ({ family, model }: SweepOptions): ModelConfig => familyFrom(family, model);
 
 /** The budgets in ascending order, each once. */
 function budgetsOf({ budgets }: SweepOptions): number[] {
@@ -55,7 +49,7 @@ function modelsFor(budget: number, family: ModelConfig, options: SweepOptions): 
   const middle = Math.sqrt(budget / 6 / tokensPerParameter);
   const reach = sizeStep ** ((sizesPerBudget - 1) / 2);
   const wanted = options.sizes?.toSorted((a, b) => a - b) ?? logSpaced(middle / reach, middle * reach, sizesPerBudget);
-  const members = wanted.map((size) => familyMember(family, size, familySteps));
+  const members = wanted.map((size) => familyMember(family, size, sweepSteps));
   const byShape = new Map(members.map((config) => [JSON.stringify(config), config]));
   return [...byShape.values()];
 }
