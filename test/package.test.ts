@@ -65,7 +65,7 @@ const exportedNames: Record<string, string[]> = {
     "writeTable",
   ],
   "./serve": ["createApp", "createPages", "createTrainingRoutes", "listen", "serveModel"],
-  "./synth": ["readRecords", "synthOptionsSchema", "synthesize"],
+  "./synth": ["readRecords", "refilter", "refilterOptionsSchema", "synthOptionsSchema", "synthesize"],
 };
 
 type Manifest = { dependencies: Record<string, string>; exports: Record<string, unknown> };

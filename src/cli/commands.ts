@@ -77,6 +77,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import("./commands/synth-run.ts"),
   },
   {
+    name: "synth filter",
+    summary: "other filters for a run of synthesis, by the answers that are there: nobody is asked, nothing is paid",
+    load: () => import("./commands/synth-filter.ts"),
+  },
+  {
     name: "scroll build",
     summary: "make a long-document benchmark from one's own documents, and check its questions",
     load: () => import("./commands/scroll-build.ts"),

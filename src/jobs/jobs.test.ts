@@ -52,6 +52,27 @@ describe("jobs", () => {
     assert.equal(jobs.claim("point")[0]?.attempts, 1);
   });
 
+  it("that are reopened wait again, with what they gave before", () => {
+    using jobs = openJobs(file, "the work");
+    jobs.add(numbered(3));
+    const [done, failed, running] = jobs.claim("point", 3);
+    jobs.finish(done!.id, "first");
+    jobs.fail(failed!.id, "no luck");
+    assert.equal(jobs.reopen("point"), 2);
+    assert.deepEqual(jobs.counts("point"), { pending: 2, running: 1, done: 0, failed: 0 });
+    const again = jobs.claim("point", 3);
+    assert.deepEqual(
+      again.map(({ id, result, reason }) => [id, result, reason]),
+      [
+        [done!.id, "first", null],
+        [failed!.id, null, null],
+      ],
+    );
+    jobs.finish(done!.id, "second");
+    jobs.finish(running!.id, null);
+    assert.equal(jobs.find("point", done!.key)?.result, "second");
+  });
+
   it("are listed in order, across pages, while they change", () => {
     using jobs = openJobs(file, "the work");
     jobs.add(numbered(1000));

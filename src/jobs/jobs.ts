@@ -23,7 +23,7 @@ export type Job = NewJob & {
   /** Counts up in the order in which jobs were added. */
   id: number;
   state: JobState;
-  /** What `finish` was given, or null. */
+  /** What `finish` was given the last time, or null. */
   result: unknown;
   /** Why it failed, or null. */
   reason: string | null;
@@ -133,6 +133,14 @@ export class Jobs implements Disposable {
   retryFailed(kind: string): number {
     return this.#run(
       "UPDATE jobs SET state = 'pending', reason = NULL, updated_at = ? WHERE kind = ? AND state = 'failed'",
+      [Date.now(), kind],
+    ).changes;
+  }
+
+  /** Jobs that are done or failed wait again, with the result of the last time until there is another. @returns how many. */
+  reopen(kind: string): number {
+    return this.#run(
+      `UPDATE jobs SET state = 'pending', reason = NULL, updated_at = ? WHERE kind = ? AND state IN ('done', 'failed')`,
       [Date.now(), kind],
     ).changes;
   }

@@ -1,4 +1,5 @@
 /** A synthetic data set as a page that stands alone; all that its plots show is in the page as JSON, too. */
+import { shortfallOf } from "../synth/instruction-counts.ts";
 import type { Cost } from "../synth/record.ts";
 import type { LengthBin, ShareRow, SynthExample, SynthReport } from "../synth/report.ts";
 import type { AgreedCounts } from "../synth/report-bias.ts";
@@ -74,13 +75,26 @@ function summary(report: SynthReport): string {
 const errorText = (wrong: number, of: number): string =>
   of === 0 ? "no answer is known" : `${percentText(wrong / of, 2)} (${wrong} of ${of} whose answer is known)`;
 
-function yieldSection({ yields, reasons }: SynthReport): string[] {
+/** What was wanted from seeds, and what is missing of it. */
+function instructionsNote({ instructions }: SynthReport): string {
+  if (instructions === null) return "";
+  const { wanted, usable } = instructions;
+  const missing = shortfallOf(instructions).map(({ count, why }) => `${count} ${why}`);
+  return [
+    paragraph(`${usable} of the ${wanted} instructions that were wanted from seeds went on to the next steps.`),
+    notes(missing),
+  ].join("\n");
+}
+
+function yieldSection(report: SynthReport): string[] {
+  const { yields, reasons } = report;
   const bars = yields.map(({ step, left, rejected, waiting, came }) => ({
     name: step,
     parts: [left, rejected, waiting],
     label: `${shareText(left, came)} of ${came}`,
   }));
   return [
+    instructionsNote(report),
     plots([
       barsSvg({
         title: "Records that came to each step",

@@ -8,6 +8,8 @@
  */
 export { type SynthOptions, type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
 export type { SynthAnswer, SynthRecord } from "./record.ts";
+export { type RefilterOptions, refilter, refilterOptionsSchema } from "./refilter.ts";
 export type { SynthContext } from "./roles.ts";
 export { readRecords } from "./run-files.ts";
-export { type SynthResult, synthesize } from "./synthesize.ts";
+export type { SynthResult } from "./summary.ts";
+export { synthesize } from "./synthesize.ts";

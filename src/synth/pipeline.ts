@@ -14,7 +14,7 @@ import type { Seed } from "./seeds.ts";
 import { answer } from "./steps/answer.ts";
 import { directionOf, evolve } from "./steps/evolve.ts";
 import { generate } from "./steps/generate.ts";
-import { judge } from "./steps/judge.ts";
+import { type Judgement, judge, judgeContext } from "./steps/judge.ts";
 import type { StepContext } from "./steps/step.ts";
 
 /** The kinds of jobs, the deepest first. */
@@ -39,7 +39,7 @@ export const taskKey = (number: number) => `t${String(number).padStart(9, "0")}`
 
 export const answerJob = (key: string, record: SynthRecord): NewJob => ({ kind: "answer", key, payload: record });
 
-async function runStep({ kind, key, payload }: Job, context: PipelineContext): Promise<StepResult> {
+async function runStep({ kind, key, payload, result: before }: Job, context: PipelineContext): Promise<StepResult> {
   switch (kind as StepKind) {
     case "generate":
       return await runGenerate(key, payload as Draw, context);
@@ -50,8 +50,11 @@ async function runStep({ kind, key, payload }: Job, context: PipelineContext): P
       if (record.rejected) return { result: [record], next: [] };
       return { result: [], next: [{ kind: "filter", key, payload: record }] };
     }
-    case "filter":
-      return { result: await judge(payload as SynthRecord, context.filter, context), next: [] };
+    case "filter": {
+      const record = payload as SynthRecord;
+      const result = await judge(record, before as Judgement | null, context.filter, judgeContext(record, context));
+      return { result, next: [] };
+    }
   }
 }
 

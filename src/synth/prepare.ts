@@ -1,7 +1,7 @@
 /** From seeds to the first jobs: read once, named by domain, and drawn so that the mixture is what was wanted. */
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import type { NewJob } from "../jobs/jobs.ts";
+import type { Jobs, NewJob } from "../jobs/jobs.ts";
 import { familiesNamed, makeTasks, taskFamilies } from "../tasks/generate.ts";
 import type { Task } from "../tasks/task.ts";
 import { type Cell, type MixturePlan, planMixture } from "./mixture.ts";
@@ -20,6 +20,9 @@ const planItem = "plan";
 const seedsItem = "seeds read";
 const addedAtOnce = 1000;
 
+/** Undefined until the first jobs are there. */
+export const readPlan = (jobs: Jobs): Plan | undefined => jobs.getItem(planItem) as Plan | undefined;
+
 /** Does what has not been done yet of: reading the seeds, naming their domains, drawing, making the tasks. */
 export async function prepareJobs(
   store: RunStore,
@@ -28,7 +31,7 @@ export async function prepareJobs(
   { signal, onEvent }: CommandContext,
 ): Promise<Plan> {
   const { jobs } = store;
-  const kept = jobs.getItem(planItem) as Plan | undefined;
+  const kept = readPlan(jobs);
   if (kept !== undefined) return kept;
   const { options } = context;
   refuseWhatCannotWork(context);

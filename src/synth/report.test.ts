@@ -21,7 +21,7 @@ async function reportOf(records: SynthRecord[]) {
     yield* records;
   }
   const targets = { domains: { sums: 1 }, languages: { en: 0.5, zh: 0.5 } };
-  return await reportSynthesis(all(), { name: "test", seed: 1, spent: cost, targets });
+  return await reportSynthesis(all(), { name: "test", seed: 1, instructions: null, spent: cost, targets });
 }
 
 test("each record is counted at the step that it came to, with its reason", async () => {

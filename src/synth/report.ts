@@ -1,6 +1,7 @@
 /** A run of synthesis in figures: what each step yields and why the rest is gone, what it cost, how varied it is, how far to trust it. */
 import { below, streamKeys } from "../base/random.ts";
 import { type FilterReason, filterReasons } from "./filters/index.ts";
+import type { InstructionCounts } from "./instruction-counts.ts";
 import { addCosts, type Cost, noCost, type SynthRecord, type SynthStep, synthSteps } from "./record.ts";
 import { BiasCounter, type BiasReport } from "./report-bias.ts";
 import { type DiversityReport, reportDiversity } from "./report-diversity.ts";
@@ -33,6 +34,8 @@ export type SynthReport = {
   kept: number;
   rejected: number;
   waiting: number;
+  /** Of the instructions that were wanted from seeds; null where none were. */
+  instructions: InstructionCounts | null;
   yields: StepYield[];
   reasons: ReasonCount[];
   /** Of requests that records stand for; `spent` is all that the run asked, failed and repeated requests too. */
@@ -54,6 +57,7 @@ export type SynthReport = {
 
 export type ReportSettings = {
   name: string;
+  instructions: InstructionCounts | null;
   spent: Cost;
   targets: { domains: Record<string, number>; languages: Record<string, number> };
   seed: number;
@@ -209,7 +213,7 @@ class RecordCounter {
   }
 
   report(): SynthReport {
-    const { name, spent, targets, seed } = this.#settings;
+    const { name, instructions, spent, targets, seed } = this.#settings;
     const rows = (what: ShareName, target?: Record<string, number>): ShareRow[] =>
       [...this.#rows[what]]
         .map(([of, counts]) => ({ name: of, ...counts, target: target?.[of] ?? null }))
@@ -223,6 +227,7 @@ class RecordCounter {
       kept: this.#kept,
       rejected: this.#records - this.#kept - this.#waiting,
       waiting: this.#waiting,
+      instructions,
       yields: [...this.#yields.values()].filter(({ came }) => came > 0),
       reasons: [...this.#reasons.values()]
         .map((counted) => ({ ...counted, meaning: filterReasons[counted.reason as FilterReason] ?? "" }))

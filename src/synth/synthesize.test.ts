@@ -164,13 +164,23 @@ describe("synthesis", () => {
       generate: { perRequest: 4, forms: ["explain"] },
       evolve: { share: 1 },
     });
-    const { reasons } = await synthesize(options, { fetch });
+    const { reasons, instructions } = await synthesize(options, { fetch });
     for (const reason of [
       ...["malformed", "refers-to-source", "wrong-language", "refusal"].map((one) => `generate: ${one}`),
       ...["unchanged", "refers-to-prompt"].map((one) => `evolve: ${one}`),
     ]) {
       assert.ok(reasons[reason]! > 0, `${reason} of ${JSON.stringify(reasons)}`);
     }
+    // a request for four is malformed, gives three that are rejected and one that is not, or gives one when asked a second time
+    const { wanted, unanswered, leftOut, rejected, usable, ...rest } = instructions!;
+    assert.deepEqual(rest, { withoutSeed: 0, waiting: 0 });
+    assert.ok(leftOut > 0 && leftOut % 3 === 0, String(leftOut));
+    assert.equal(unanswered, 4 * reasons["generate: malformed"]!);
+    assert.equal(
+      rejected,
+      reasons["generate: refers-to-source"]! + reasons["generate: wrong-language"]! + reasons["generate: refusal"]!,
+    );
+    assert.deepEqual([wanted, unanswered + leftOut + rejected + usable], [60, 60]);
   });
 
   it("asks questions as they are, and keeps their answers as the truth", async () => {
@@ -179,7 +189,9 @@ describe("synthesis", () => {
       mixture: {},
       evolve: { share: 1 },
     });
-    const { recordsFile } = await synthesize(options, { fetch: scriptedFetch() });
+    const { recordsFile, instructions } = await synthesize(options, { fetch: scriptedFetch() });
+    const none = { waiting: 0, unanswered: 0, leftOut: 0, rejected: 0 };
+    assert.deepEqual(instructions, { wanted: 60, withoutSeed: 58, ...none, usable: 2 });
     const records = await recordsOf(recordsFile);
     assert.deepEqual(records.map(({ instruction, truth, answerKind }) => [instruction, truth, answerKind]).sort(), [
       ["How many legs has a spider?", "8", "number"],
@@ -219,6 +231,7 @@ describe("synthesis", () => {
     const spent = summary.spent.promptTokens + summary.spent.answerTokens;
     assert.ok(spent <= budgetTokens && spent > budgetTokens - 2500, `${spent} of ${budgetTokens}`);
     assert.ok(summary.kept > 0 && summary.kept < whole.kept && !summary.isComplete);
+    assert.ok(summary.instructions.waiting > 0 && summary.instructions.usable < whole.instructions!.usable);
     const resumed = await synthesize({ ...options, budgetTokens: 1e9, resume: true }, { fetch: scriptedFetch() });
     assert.ok(fs.readFileSync(resumed.recordsFile).equals(fs.readFileSync(whole.recordsFile)));
   });

@@ -163,6 +163,7 @@ test("of an endpoint with known faults at most 3% of what is kept is wrong, at l
   const report = await reportSynthesis(readRecords(result.recordsFile), {
     name: "faulty",
     seed: 1,
+    instructions: result.instructions,
     spent: result.spent,
     targets: result.targets,
   });

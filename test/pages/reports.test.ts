@@ -63,6 +63,9 @@ async function* records(): AsyncGenerator<SynthRecord> {
 }
 const synthesis = await reportSynthesis(records(), {
   ...{ name: "set", seed: 1, spent: noCost },
+  instructions: {
+    ...{ wanted: 40, withoutSeed: 0, waiting: 0, unanswered: 6, leftOut: 3, rejected: 1, usable: 30 },
+  },
   targets: { domains: { sums: 1 }, languages: { zh: 1 } },
 });
 

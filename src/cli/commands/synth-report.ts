@@ -22,14 +22,20 @@ const schema = z.strictObject({
   seed: z.int().min(0).default(1).describe("fixes which examples are shown"),
 });
 
+const count = z.number();
+const instructionsSchema = z.object({
+  ...{ wanted: count, withoutSeed: count, waiting: count, unanswered: count, leftOut: count },
+  ...{ rejected: count, usable: count },
+});
 const shares = z.record(z.string(), z.number());
 const summarySchema = z.object({
   format: z.literal("rookery-synth/1"),
   spent: z.object({ promptTokens: z.number(), answerTokens: z.number(), money: z.number() }),
+  instructions: instructionsSchema.nullable().default(null),
   targets: z.object({ domains: shares, languages: shares }),
 });
 
-type ReportResult = SynthReport & { page: string };
+export type ReportResult = SynthReport & { page: string };
 
 export const command = defineCommand({
   schema,
@@ -38,35 +44,39 @@ export const command = defineCommand({
     { line: "rookery synth report docs", purpose: "the data set as a page, runs/docs/report.html" },
     { line: "rookery synth report docs --json", purpose: "every figure of the page" },
   ],
-  run: async ({ run, runsFolder, write, seed }): Promise<ReportResult> => {
-    const paths = synthPaths(runsFolder, run);
-    const summary = summarySchema.safeParse(readJsonFile(paths.summary));
-    if (!summary.success) {
-      throw new RookeryError(
-        "UNKNOWN_FORMAT",
-        `${paths.summary} is no summary of a run of synthesis`,
-        `write it anew: rookery synth run --resume --name ${run}`,
-      );
-    }
-    const report = await reportSynthesis(readRecords(paths.records), { name: run, seed, ...summary.data });
-    const page = write ?? join(paths.folder, "report.html");
-    writeFileAtomic(page, datasetPage(report, rookeryVersion));
-    return { page, ...report };
-  },
-  describe: ({ page, records, kept, rejected, waiting, spent, bias }) => {
-    const { answerable, agreement } = bias;
-    const share = (part: number, of: number) =>
-      of === 0 ? "no answer is known" : `${((100 * part) / of).toFixed(2)}%`;
-    return alignColumns([
-      ["page", page],
-      ["records", `${records}: ${kept} kept, ${rejected} rejected, ${waiting} wait for a person`],
-      [
-        "spent",
-        `${shortNumber(spent.promptTokens + spent.answerTokens)} tokens, ${Number(spent.money.toPrecision(3))} in money`,
-      ],
-      ["wrong among kept", share(bias.kept.wrong, bias.kept.records)],
-      ["right ones kept", share(answerable.keptRight, answerable.records)],
-      ["agreed and wrong", share(agreement.wrong, agreement.agreed)],
-    ]);
-  },
+  run: reportRun,
+  describe: describeReport,
 });
+
+/** Writes the page of a run that has ended. @throws RookeryError UNKNOWN_FORMAT, FILE_UNREADABLE, FILE_DAMAGED, FILE_UNWRITABLE. */
+export async function reportRun({ run, runsFolder, write, seed }: z.output<typeof schema>): Promise<ReportResult> {
+  const paths = synthPaths(runsFolder, run);
+  const summary = summarySchema.safeParse(readJsonFile(paths.summary));
+  if (!summary.success) {
+    throw new RookeryError(
+      "UNKNOWN_FORMAT",
+      `${paths.summary} is no summary of a run of synthesis`,
+      `write it anew: rookery synth run --resume --name ${run}`,
+    );
+  }
+  const report = await reportSynthesis(readRecords(paths.records), { name: run, seed, ...summary.data });
+  const page = write ?? join(paths.folder, "report.html");
+  writeFileAtomic(page, datasetPage(report, rookeryVersion));
+  return { page, ...report };
+}
+
+export function describeReport({ page, records, kept, rejected, waiting, spent, bias }: ReportResult): string[] {
+  const { answerable, agreement } = bias;
+  const share = (part: number, of: number) => (of === 0 ? "no answer is known" : `${((100 * part) / of).toFixed(2)}%`);
+  return alignColumns([
+    ["page", page],
+    ["records", `${records}: ${kept} kept, ${rejected} rejected, ${waiting} wait for a person`],
+    [
+      "spent",
+      `${shortNumber(spent.promptTokens + spent.answerTokens)} tokens, ${Number(spent.money.toPrecision(3))} in money`,
+    ],
+    ["wrong among kept", share(bias.kept.wrong, bias.kept.records)],
+    ["right ones kept", share(answerable.keptRight, answerable.records)],
+    ["agreed and wrong", share(agreement.wrong, agreement.agreed)],
+  ]);
+}

@@ -1,6 +1,8 @@
 import { readConfigFile } from "../../base/config.ts";
+import { shortfallOf } from "../../synth/instruction-counts.ts";
 import { synthOptionsSchema } from "../../synth/options.ts";
-import { type SynthResult, synthesize } from "../../synth/synthesize.ts";
+import type { SynthResult } from "../../synth/summary.ts";
+import { synthesize } from "../../synth/synthesize.ts";
 import { defineCommand } from "../command.ts";
 import { formatDuration, shortNumber } from "../text.ts";
 
@@ -24,6 +26,15 @@ export const command = defineCommand({
 
 const mostReasons = 12;
 
+function describeInstructions({ instructions }: SynthResult): string[] {
+  if (instructions === null || instructions.usable === instructions.wanted) return [];
+  const { wanted, usable } = instructions;
+  return [
+    `${wanted - usable} of the ${wanted} instructions that were wanted from seeds are missing:`,
+    ...shortfallOf(instructions).map(({ count, why }) => `  ${count} ${why}`),
+  ];
+}
+
 function describe(result: SynthResult): string[] {
   const { records, kept, review, rejected, reasons, spent, seconds, failedSteps, reviewFile } = result;
   const tokens = spent.promptTokens + spent.answerTokens;
@@ -33,6 +44,7 @@ function describe(result: SynthResult): string[] {
     .slice(0, mostReasons);
   return [
     `${kept} of ${records} records are kept, ${rejected} rejected, ${review} wait for a person`,
+    ...describeInstructions(result),
     ...most.map(([reason, count]) => `  ${count} ${reason}`),
     `${shortNumber(tokens)} tokens${money}; ${formatDuration(seconds)}`,
     ...(failedSteps > 0 ? [`${failedSteps} steps failed for want of an answer; --resume tries them again`] : []),

@@ -1,5 +1,5 @@
 /** What the pipeline takes from the filters. */
-export { filterOptionsSchema, type SynthFilterOptions } from "./options.ts";
+export { filterOptionsSchema, type SynthFilterOptions, setFilterKeys } from "./options.ts";
 export { type FilterReason, filterReasons } from "./reasons.ts";
 export { makeRecordFilter } from "./record-filter.ts";
 export { makeSetFilter } from "./set-filter.ts";

@@ -35,4 +35,11 @@ export const filterOptionsSchema = z.strictObject({
     .describe("run generated programs even where they cannot be cut off from network and files"),
 });
 
+/** What the filters over the whole set go by; all else is for a record by itself. */
+export const setFilterKeys = [
+  "nearDuplicateSimilarity",
+  "evaluationSets",
+  "contaminationShare",
+] as const satisfies readonly (keyof SynthFilterOptions)[];
+
 export type SynthFilterOptions = z.output<typeof filterOptionsSchema>;

@@ -16,11 +16,12 @@ type Judged = { verdict: Verdict; critiques: readonly Critique[] };
 
 /**
  * The rules leave the usable answers. Where the answer is objective and several were asked for, most of those must agree. A
- * critic, where there is one, has the last word on the answer that is left.
+ * critic, where there is one, has the last word on the answer that is left. Critiques that come with the record are not asked for.
  */
 export function makeRecordFilter(options: SynthFilterOptions): RecordFilter {
   return async (record, context) => {
     const { samples, faults } = await usableSamples(record, options, context.signal);
+    const without = (verdict: Verdict): Judged => ({ verdict, critiques: record.critiques ?? [] });
     if (samples.length === 0) return without(reject(record, commonest(faults)));
     const verified = samples.find(({ index }) => record.answers[index]!.endpoint === verifierEndpoint);
     if (verified) return without({ id: record.id, decision: "keep", answer: verified.index });
@@ -30,8 +31,6 @@ export function makeRecordFilter(options: SynthFilterOptions): RecordFilter {
     return criticize(record, chosen.candidates, context.critic, context, options);
   };
 }
-
-const without = (verdict: Verdict): Judged => ({ verdict, critiques: [] });
 
 function reject(record: SynthRecord, { reason, detail }: Fault): Verdict {
   return { id: record.id, decision: "reject", reason, detail };
@@ -100,18 +99,22 @@ async function criticize(
   { seed, signal }: FilterContext,
   options: SynthFilterOptions,
 ): Promise<Judged> {
-  const critiques: Critique[] = [];
+  const known = record.critiques ?? [];
+  const asked: Critique[] = [];
   let fault = "";
   for (const answer of candidates) {
+    if (known.some((critique) => critique.answer === answer)) continue;
     const critique = await critiqueOf(record, answer, critic, seed, signal);
     if (typeof critique === "string") fault = critique;
-    else critiques.push(critique);
+    else asked.push(critique);
   }
-  if (critiques.length === 0) {
+  const critiques = [...known, ...asked].sort((a, b) => a.answer - b.answer);
+  const ofCandidates = critiques.filter(({ answer }) => candidates.includes(answer));
+  if (ofCandidates.length === 0) {
     const verdict = { id: record.id, decision: "review", reason: "noCritique", detail: fault, answer: candidates[0]! };
     return { verdict: verdict as Verdict, critiques };
   }
-  const best = critiques.reduce((a, b) => (b.tier > a.tier ? b : a));
+  const best = ofCandidates.reduce((a, b) => (b.tier > a.tier ? b : a));
   return { verdict: verdictOfTier(record, best, options), critiques };
 }
 

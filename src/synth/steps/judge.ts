@@ -1,5 +1,6 @@
 /** The filters of one record, with the critic behind them. */
-import type { Critic, RecordFilter, Verdict } from "../filter.ts";
+import type { Critic, FilterContext, RecordFilter, Verdict } from "../filter.ts";
+import type { SynthOptions } from "../options.ts";
 import type { SynthRecord } from "../record.ts";
 import { type Role, requestSeed } from "../roles.ts";
 import { askJson, rejectionOf, type StepContext } from "./step.ts";
@@ -7,22 +8,28 @@ import { askJson, rejectionOf, type StepContext } from "./step.ts";
 /** What filtering says of a record; the rest of it stays as it was. */
 export type Judgement = Pick<SynthRecord, "kept" | "rejected" | "review" | "critiques">;
 
+/** @param before what was said of the record with other filters: critiques of its answers are not asked for again. */
 export async function judge(
   record: SynthRecord,
+  before: Judgement | null,
   filter: RecordFilter,
-  { options, roles, signal }: StepContext,
+  context: FilterContext,
 ): Promise<Judgement> {
-  const critic = roles.critic && criticOf(roles.critic, signal);
   try {
-    const { verdict, critiques } = await filter(record, {
-      critic,
-      seed: requestSeed(options.seed, "filter", record.id),
-      signal,
-    });
+    const known = before?.critiques;
+    const { verdict, critiques } = await filter(known ? { ...record, critiques: known } : record, context);
     return { ...judgementOf(verdict), ...(critiques.length > 0 ? { critiques } : {}) };
   } catch (error) {
     return { rejected: rejectionOf(error, "filter") };
   }
+}
+
+export const judgeSeed = ({ seed }: SynthOptions, { id }: SynthRecord): number => requestSeed(seed, "filter", id);
+
+/** With the critic of the run. */
+export function judgeContext(record: SynthRecord, { options, roles, signal }: StepContext): FilterContext {
+  const critic = roles.critic && criticOf(roles.critic, signal);
+  return { critic, seed: judgeSeed(options, record), signal };
 }
 
 export function judgementOf(verdict: Verdict): Judgement {
