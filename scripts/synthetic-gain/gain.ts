@@ -1,10 +1,10 @@
 /**
- * What synthetic data gains. SFT with natural records alone, with unfiltered and with filtered synthetic ones beside them; and
- * pretraining with 0 and with 21% synthetic tokens, at equal tokens. Three seeds each, and the same number of updates.
+ * What synthetic data gains. SFT with natural records alone, with unfiltered and with filtered synthetic ones beside them, and with
+ * answers that are all right; and pretraining with 0 and with 21% synthetic tokens, at equal tokens. As many updates in each.
  *
- *     node scripts/synthetic-gain/gain.ts BASE FOLDER
+ *     node scripts/synthetic-gain/gain.ts BASE FOLDER [SEEDS]
  *
- * BASE is a pretrained model. What is done stands in FOLDER/results.jsonl and is not done again.
+ * BASE is a pretrained model. What is done stands in FOLDER/results.jsonl and is not done again; page.ts writes it up.
  * "Natural" records are tasks of the checkable families with their right answers, few of them; the teacher is one of known faults.
  */
 import { execFileSync } from "node:child_process";
@@ -16,45 +16,31 @@ import { reportSynthesis } from "../../src/synth/report.ts";
 import { readRecords } from "../../src/synth/run-files.ts";
 import { synthesize } from "../../src/synth/synthesize.ts";
 import { makeTasks, taskFamilies } from "../../src/tasks/generate.ts";
-import { taskConversation, taskText } from "../../src/tasks/records.ts";
+import { taskConversation, taskDocument } from "../../src/tasks/records.ts";
 import type { Task } from "../../src/tasks/task.ts";
+import { type Answers, addResult, type GainRow, readResults } from "./results.ts";
 import { faultyTeacher } from "./teacher.ts";
 
-const [base, folder] = process.argv.slice(2) as [string, string];
-const seeds = [1, 2, 3];
+const [base, folder, seedCount = "3"] = process.argv.slice(2) as [string, string, string?];
+const seeds = Array.from({ length: Number(seedCount) }, (_, index) => index + 1);
 const counts = { natural: 1500, synthetic: 6000, test: 1040 };
-const sftSteps = 150;
-const pretrainingSteps = 200;
+const sftSteps = 400;
+const pretrainingSteps = 400;
+const batchTokens = 2048;
+/** The share of the report. */
 const syntheticShare = 0.214;
+const questionsOfText = 5;
 const settings = { needleCharacters: 200 };
 
 const inFolder = (name: string): string => path.join(folder, name);
 fs.mkdirSync(folder, { recursive: true });
 
-const resultsFile = inFolder("results.jsonl");
-type Row = { part: string; arm: string; seed: number } & Record<string, unknown>;
-const done = (): Row[] =>
-  fs.existsSync(resultsFile)
-    ? fs
-        .readFileSync(resultsFile, "utf8")
-        .trimEnd()
-        .split("\n")
-        .map((line) => JSON.parse(line) as Row)
-    : [];
-
-/** Does what has no row yet. */
-function once(row: Row, work: () => Record<string, unknown>): void {
-  const isDone = done().some((one) => one.part === row.part && one.arm === row.arm && one.seed === row.seed);
-  if (isDone) return;
-  const line = JSON.stringify({ ...row, ...work() });
-  fs.appendFileSync(resultsFile, `${line}\n`);
-  process.stdout.write(`${line}\n`);
-}
+const isDone = (part: GainRow["part"], arm: string, seed: number): boolean =>
+  readResults(folder).some((row) => row.part === part && row.arm === arm && row.seed === seed);
 
 function rookery(...words: (string | number)[]): Record<string, unknown> {
   const program = path.join(import.meta.dirname, "../../bin/rookery.js");
-  const command = [program, ...words.map(String), "--json"];
-  const told = execFileSync(process.execPath, command, {
+  const told = execFileSync(process.execPath, [program, ...words.map(String), "--json"], {
     encoding: "utf8",
     maxBuffer: 2 ** 28,
     stdio: ["ignore", "pipe", "inherit"],
@@ -70,11 +56,18 @@ function train(command: string, name: string, ...options: (string | number)[]): 
   rookery(command, ...(isBegun ? ["--resume"] : options), ...place);
 }
 
-function writeLines(name: string, records: Iterable<object>): string {
+function writeLines(name: string, records: readonly object[]): string {
   const file = inFolder(name);
-  fs.writeFileSync(file, [...records].map((record) => `${JSON.stringify(record)}\n`).join(""));
+  fs.writeFileSync(file, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
   return file;
 }
+
+const readLines = <Line>(file: string): Line[] =>
+  fs
+    .readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Line);
 
 const trained = taskFamilies().filter(({ isUnseen }) => !isUnseen);
 const unseen = taskFamilies().filter(({ isUnseen }) => isUnseen);
@@ -82,30 +75,31 @@ const tasksOf = (families: typeof trained, split: "train" | "test", count: numbe
   ...makeTasks({ families, languages: ["en", "zh"], split, count, seed, settings }),
 ];
 
-type Scored = { exactMatch: number; macroExactMatch: number };
-function score(model: string, file: string, ...more: (string | number)[]): Scored {
-  const { exactMatch, macroExactMatch } = rookery(
-    "tasks",
-    "score",
-    model,
-    "--data",
-    file,
-    "--threads",
-    1,
-    "--runs-folder",
-    inFolder("runs"),
-    ...more,
-  ) as Scored;
-  return { exactMatch, macroExactMatch };
+const syntheticSeed = 1;
+/** The tasks of the run of synthesis, which its seed fixes. */
+const syntheticTasks = tasksOf(trained, "train", counts.synthetic, syntheticSeed);
+const testTasks = tasksOf(trained, "test", counts.test, 5);
+const files = {
+  natural: writeLines("natural.jsonl", tasksOf(trained, "train", counts.natural, 77).map(taskConversation)),
+  right: writeLines("right.jsonl", syntheticTasks.map(taskConversation)),
+  test: writeLines("test.jsonl", testTasks.map(taskConversation)),
+  unseen: writeLines("unseen.jsonl", tasksOf(unseen, "test", counts.test / 4, 5).map(taskConversation)),
+};
+
+function score(name: string, questions: "test" | "unseen", ...more: (string | number)[]): Answers {
+  const out = inFolder(`runs/${name}/${questions}.answers.jsonl`);
+  const place = ["--threads", 1, "--runs-folder", inFolder("runs")];
+  rookery("tasks", "score", name, "--data", files[questions], "--out", out, ...place, ...more);
+  return Object.fromEntries(
+    readLines<{ id: string; isRight: boolean }>(out).map(({ id, isRight }) => [id, isRight ? 1 : 0]),
+  );
 }
 
-async function syntheticRecords(): Promise<{ unfiltered: string; filtered: string }> {
-  // the tasks of the run, which its seed fixes
-  const seed = 1;
-  const tasks = tasksOf(trained, "train", counts.synthetic, seed);
+/** The same tasks, answered by the teacher: its first answer to each, and what the filters keep. */
+async function synthetic(): Promise<{ unfiltered: string; filtered: string }> {
   const name = "synthetic";
   const options = synthOptionsSchema.parse({
-    ...{ name, runsFolder: inFolder("runs"), records: 0, seed },
+    ...{ name, runsFolder: inFolder("runs"), records: 0, seed: syntheticSeed },
     resume: fs.existsSync(inFolder(`runs/${name}/config.json`)),
     tasks: {
       records: counts.synthetic,
@@ -117,21 +111,16 @@ async function syntheticRecords(): Promise<{ unfiltered: string; filtered: strin
     roles: { answerers: [{ endpoint: "teacher" }], critic: "teacher" },
     answer: { samples: 5, isExpert: false },
   });
-  const result = await synthesize(options, { fetch: faultyTeacher(tasks) });
-  const { bias, ...report } = await reportSynthesis(readRecords(result.recordsFile), {
-    name,
-    seed,
-    spent: result.spent,
-    targets: result.targets,
+  const result = await synthesize(options, { fetch: faultyTeacher(syntheticTasks) });
+  const { spent, targets } = result;
+  const { bias, records } = await reportSynthesis(readRecords(result.recordsFile), {
+    ...{ name, seed: syntheticSeed, instructions: null, spent, targets },
   });
   const { kept, answerable, samples, wrongSamples } = bias;
-  once({ part: "synthesis", arm: "filtered", seed }, () => ({
-    records: report.records,
-    kept,
-    answerable,
-    samples,
-    wrongSamples,
-  }));
+  if (!isDone("synthesis", "filtered", syntheticSeed)) {
+    const row = { part: "synthesis", arm: "filtered", seed: syntheticSeed } as const;
+    addResult(folder, { ...row, records, kept, answerable, samples, wrongSamples });
+  }
   const unfiltered: object[] = [];
   for await (const { instruction, answers } of readRecords(result.recordsFile)) {
     const messages = [
@@ -143,92 +132,81 @@ async function syntheticRecords(): Promise<{ unfiltered: string; filtered: strin
   return { unfiltered: writeLines("unfiltered.jsonl", unfiltered), filtered: result.dataFile };
 }
 
-function measureSft({ unfiltered, filtered }: { unfiltered: string; filtered: string }): void {
-  const natural = writeLines("natural.jsonl", tasksOf(trained, "train", counts.natural, 77).map(taskConversation));
-  const instances = writeLines("test.jsonl", tasksOf(trained, "test", counts.test, 5).map(taskConversation));
-  const families = writeLines("unseen.jsonl", tasksOf(unseen, "test", counts.test / 4, 5).map(taskConversation));
-  const arms = { natural: [natural], unfiltered: [natural, unfiltered], filtered: [natural, filtered] };
-  for (const seed of seeds) {
-    for (const [arm, files] of Object.entries(arms)) {
-      once({ part: "sft", arm, seed }, () => {
-        const name = `sft-${arm}-${seed}`;
-        train(
-          "sft",
-          name,
-          ...[base, ...files.flatMap((file) => ["--data", file]), "--steps", sftSteps, "--epochs", 100, "--seed", seed],
-          ...["--learning-rate", 0.003, "--final-learning-rate", 0.0003, "--batch-tokens", 4096, "--threads", 1],
-        );
-        return { instances: score(name, instances), families: score(name, families) };
-      });
-    }
-  }
-}
-
-function measurePretraining(filtered: string): void {
-  const documents = starterParts().flatMap((part) => part.files.flatMap((file) => [...part.read(file)]));
-  const isHeldOut = (_: unknown, index: number) => index % 50 === 0;
-  const natural = writeLines(
-    "texts.jsonl",
-    documents.filter((one, index) => !isHeldOut(one, index)).map(({ text }) => ({ text })),
-  );
-  const heldOut = writeLines(
-    "held-out.jsonl",
-    documents
-      .filter(isHeldOut)
-      .slice(0, 60)
-      .map(({ text }) => ({ text })),
-  );
-  const pairs = fs
-    .readFileSync(filtered, "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => {
-      const [question, answer] = (JSON.parse(line) as { messages: { content: string }[] }).messages;
-      return taskText({ question: question!.content, answer: answer!.content });
-    });
-  const synthetic = writeLines(
-    "synthetic-texts.jsonl",
-    pairs.flatMap((_, at) => (at % 8 === 0 ? [{ text: pairs.slice(at, at + 8).join("\n\n") }] : [])),
-  );
-  const sources = {
-    "0%": [{ path: natural }],
-    "21%": [
-      { path: natural, weight: 1 - syntheticShare },
-      { path: synthetic, weight: syntheticShare },
-    ],
+function measureSft(seed: number, { unfiltered, filtered }: { unfiltered: string; filtered: string }): void {
+  const { natural, right } = files;
+  const arms = {
+    natural: [natural],
+    unfiltered: [natural, unfiltered],
+    filtered: [natural, filtered],
+    right: [natural, right],
   };
-  for (const seed of seeds) {
-    for (const [arm, data] of Object.entries(sources)) {
-      once({ part: "pretraining", arm, seed }, () => {
-        const name = `base-${Number.parseInt(arm, 10)}-${seed}`;
-        const config = inFolder(`${name}.json`);
-        fs.writeFileSync(
-          config,
-          JSON.stringify({ data, steps: pretrainingSteps, batchTokens: 4096, sequenceLength: 512, seed, threads: 1 }),
-        );
-        train("train", name, "--config", config, "--preset", "nano", "--tokenizer", base);
-        const shown = ["--examples", 4, "--examples-from", inFolder("natural.jsonl")];
-        const texts = rookery(
-          "eval",
-          "run",
-          name,
-          "--texts",
-          `natural=${heldOut}`,
-          "--threads",
-          1,
-          "--name",
-          name,
-          "--results-folder",
-          inFolder("evals"),
-          "--runs-folder",
-          inFolder("runs"),
-        );
-        return { instances: score(name, inFolder("test.jsonl"), ...shown), texts: texts.texts };
-      });
-    }
+  for (const [arm, data] of Object.entries(arms)) {
+    if (isDone("sft", arm, seed)) continue;
+    const name = `sft-${arm}-${seed}`;
+    train(
+      "sft",
+      name,
+      ...[base, ...data.flatMap((file) => ["--data", file])],
+      ...["--steps", sftSteps, "--epochs", 100, "--seed", seed, "--batch-tokens", batchTokens, "--threads", 1],
+      ...["--learning-rate", 0.002, "--final-learning-rate", 0.0002],
+      ...["--attention-dropout", 0, "--hidden-dropout", 0],
+    );
+    addResult(folder, { part: "sft", arm, seed, test: score(name, "test"), unseen: score(name, "unseen") });
   }
 }
 
-const sets = await syntheticRecords();
-measureSft(sets);
-measurePretraining(sets.filtered);
+/** Several questions with their answers make a text. */
+function textsOf(pairs: readonly { question: string; answer: string }[]): { text: string }[] {
+  return pairs.flatMap((_, at) =>
+    at % questionsOfText === 0 ? [taskDocument(pairs.slice(at, at + questionsOfText))] : [],
+  );
+}
+
+function pretrainingFiles(
+  filtered: string,
+): Record<"natural" | "synthetic" | "heldOutNatural" | "heldOutTasks", string> {
+  const documents = starterParts().flatMap((part) => part.files.flatMap((file) => [...part.read(file)]));
+  const isHeldOut = (index: number) => index % 50 === 0;
+  const texts = documents.map(({ text }) => ({ text }));
+  const pairs = readLines<{ messages: { content: string }[] }>(filtered).map(({ messages: [question, answer] }) => ({
+    question: question!.content,
+    answer: answer!.content,
+  }));
+  return {
+    natural: writeLines(
+      "texts.jsonl",
+      texts.filter((_, index) => !isHeldOut(index)),
+    ),
+    synthetic: writeLines("synthetic-texts.jsonl", textsOf(pairs)),
+    heldOutNatural: writeLines("held-out.jsonl", texts.filter((_, index) => isHeldOut(index)).slice(0, 60)),
+    heldOutTasks: writeLines("held-out-tasks.jsonl", textsOf(testTasks)),
+  };
+}
+
+function measurePretraining(seed: number, filtered: string): void {
+  const arms = { "0%": 0, "21%": syntheticShare };
+  for (const [arm, share] of Object.entries(arms)) {
+    if (isDone("pretraining", arm, seed)) continue;
+    const { natural, synthetic: made, heldOutNatural, heldOutTasks } = pretrainingFiles(filtered);
+    const data = [{ path: natural, weight: 1 - share }, ...(share > 0 ? [{ path: made, weight: share }] : [])];
+    const name = `base-${Number.parseInt(arm, 10)}-${seed}`;
+    const config = inFolder(`${name}.json`);
+    const sizes = { steps: pretrainingSteps, batchTokens, sequenceLength: 256, learningRate: 0.003, seed, threads: 1 };
+    // lists of questions repeat their words
+    fs.writeFileSync(config, JSON.stringify({ data, filters: { maxRepeatedShare: 1 }, ...sizes }));
+    train("train", name, "--config", config, "--preset", "nano", "--tokenizer", base);
+    const { texts } = rookery(
+      ...["eval", "run", name, "--texts", `natural=${heldOutNatural}`, "--texts", `tasks=${heldOutTasks}`],
+      ...["--threads", 1, "--name", name, "--results-folder", inFolder("evals"), "--runs-folder", inFolder("runs")],
+    ) as { texts: { domain: string; bitsPerByte: number }[] };
+    addResult(folder, {
+      ...{ part: "pretraining", arm, seed },
+      test: score(name, "test", "--examples", 4, "--examples-from", files.natural),
+      bitsPerByte: Object.fromEntries(texts.map(({ domain, bitsPerByte }) => [domain, bitsPerByte])),
+    });
+  }
+}
+
+const sets = await synthetic();
+for (const seed of seeds) measureSft(seed, sets);
+for (const seed of seeds) measurePretraining(seed, sets.filtered);
