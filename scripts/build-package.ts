@@ -1,7 +1,8 @@
-/** Makes dist/, what the published package runs: the compiled sources, beside them the C sources of the kernels, and the pages. */
+/** Makes dist/, what the published package runs: the compiled sources, beside them the C sources of the kernels, the pages, and the texts. */
 import { spawnSync } from "node:child_process";
 import { cpSync, globSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { buildTexts } from "./build-texts.ts";
 import { buildWeb } from "./build-web.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -19,3 +20,4 @@ for (const file of globSync("**/*.{c,h,json,jinja,yaml}", { cwd: join(root, "src
 }
 
 await buildWeb();
+buildTexts();

