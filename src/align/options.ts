@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { chatRuleNames } from "../data/chat-rules.ts";
 import { runsFolderOption } from "../interop/resolve.ts";
-import { recomputations } from "../model/transformer.ts";
+import { recomputations } from "../model/recomputation.ts";
 
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);

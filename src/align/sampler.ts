@@ -1,9 +1,10 @@
 /** A model in the state it is in answers many prompts: an engine that borrows weights which may change from call to call. */
 import { RookeryError } from "../base/errors.ts";
 import { Engine, type RunnableModel } from "../engine/engine.ts";
-import { type FinishReason, stopTokenIds } from "../engine/generate.ts";
+import type { FinishReason } from "../engine/generate.ts";
 import { engineOptionsSchema, settleOptions } from "../engine/options.ts";
 import { cacheBytesPerToken } from "../engine/pages.ts";
+import { stopTokenIds } from "../engine/stop-tokens.ts";
 import type { GenerationSettings } from "../interop/generation-config.ts";
 import { pageTokens } from "../tensor/ops/paged-attention.ts";
 

@@ -5,14 +5,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod";
-import {
-  makeRunConfig,
-  mergeLayers,
-  parseAssignments,
-  readConfigFile,
-  replaceAlternatives,
-  resolveOptions,
-} from "./config.ts";
+import { makeRunConfig, mergeLayers, parseAssignments, replaceAlternatives, resolveOptions } from "./config.ts";
+import { readConfigFile } from "./config-file.ts";
 import { type ErrorCode, RookeryError } from "./errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "rookery-config-"));

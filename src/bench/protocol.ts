@@ -4,7 +4,7 @@
  * code, weights) through all rounds.
  */
 import { z } from "zod";
-import type { Recomputation } from "../model/transformer.ts";
+import type { Recomputation } from "../model/recomputation.ts";
 
 export const benchComputeTypes = ["bf16", "f32"] as const;
 export type BenchComputeType = (typeof benchComputeTypes)[number];

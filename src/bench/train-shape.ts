@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { RookeryError } from "../base/errors.ts";
 import { checkModelConfig } from "../model/config.ts";
-import { type Recomputation, recomputations } from "../model/transformer.ts";
+import { type Recomputation, recomputations } from "../model/recomputation.ts";
 import type { BenchComputeType, TrainWork } from "./protocol.ts";
 import { benchModel } from "./work/train.ts";
 

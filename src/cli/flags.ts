@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import { type ConfigLayer, parseAssignments, readConfigFile } from "../base/config.ts";
+import { type ConfigLayer, parseAssignments } from "../base/config.ts";
+import { readConfigFile } from "../base/config-file.ts";
 import { RookeryError } from "../base/errors.ts";
 import { didYouMean } from "../base/nearest.ts";
 import { hasType, type OptionSchema, schemasAt, toFlagName } from "../base/option-schema.ts";

@@ -1,10 +1,9 @@
 /** What is in the data, before anything is trained on it. */
 import type { CommandContext } from "../base/events.ts";
-import { Corpus, resolveSources, type SourceReport } from "./corpus.ts";
+import type { SourceReport } from "./corpus.ts";
 import type { DropReason } from "./filters.ts";
 import type { DataOptions } from "./options.ts";
 import { type ProblemCounts, Problems } from "./problems.ts";
-import { byteProgress, sizeOfFiles } from "./progress.ts";
 
 export const dataReportFormat = "rookery-data-report/1";
 
@@ -40,6 +39,11 @@ function addCounts<Key extends string>(into: Partial<Record<Key, number>>, count
 export async function inspectData(options: InspectOptions, context: CommandContext = {}): Promise<DataReport> {
   const { data, encoder } = options;
   const problems = new Problems(data.strict, context);
+  // the readers of all kinds of files, which a program that only imports this does not wait for
+  const [{ Corpus, resolveSources }, { byteProgress, sizeOfFiles }] = await Promise.all([
+    import("./corpus.ts"),
+    import("./progress.ts"),
+  ]);
   const sources = await resolveSources(data, problems);
   const corpus = new Corpus(sources, data, problems, context);
   const onBytes = byteProgress("reading the data", sizeOfFiles(sources.flatMap(({ files }) => files)), context);

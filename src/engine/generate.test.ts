@@ -14,7 +14,8 @@ import { Execution } from "../tensor/execution.ts";
 import { logits } from "../tensor/ops/linear.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
-import { type GenerateOptions, Generation, generate, stopTokenIds } from "./generate.ts";
+import { type GenerateOptions, Generation, generate } from "./generate.ts";
+import { stopTokenIds } from "./stop-tokens.ts";
 
 const tokenizer = tinyTokenizer();
 const start = liveMemory();

@@ -3,8 +3,6 @@ import { setImmediate } from "node:timers/promises";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { pageTokens } from "../tensor/ops/paged-attention.ts";
-import { controlText } from "../text/pattern.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkRequest } from "./check-request.ts";
 import { Engine, type EngineOutput, type RunnableModel } from "./engine.ts";
 import type { FinishReason } from "./request.ts";
@@ -140,10 +138,4 @@ export async function* generate(
     }
     await setImmediate();
   }
-}
-
-/** Token ids that end a text: those of the model's generation settings, and the control tokens that end documents and answers. */
-export function stopTokenIds(tokenizer: Tokenizer, eosTokenIds: readonly number[]): number[] {
-  const named = [controlText.endOfText, controlText.eos].map((text) => tokenizer.specialTokens.get(text));
-  return [...new Set([...eosTokenIds, ...named.filter((id) => id !== undefined)])];
 }

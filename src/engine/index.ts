@@ -12,7 +12,6 @@ export {
   Generation,
   type GenerationStep,
   generate,
-  stopTokenIds,
 } from "./generate.ts";
 export { LoadedEngine, loadEngine, type WriteOptions, type WrittenPiece } from "./load-engine.ts";
 export { LocalEngine } from "./local-engine.ts";
@@ -34,5 +33,6 @@ export type {
   TokenLogprobs,
 } from "./request.ts";
 export type { SamplingSettings } from "./sampling-settings.ts";
+export { stopTokenIds } from "./stop-tokens.ts";
 export type { StartedEngine } from "./worker-engine.ts";
 export { startEngine } from "./worker-engine.ts";

@@ -10,11 +10,11 @@ import { type ChatMessage, encodeChat } from "../text/chat-template.ts";
 import { joinIds } from "../text/ids.ts";
 import { controlText } from "../text/pattern.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { stopTokenIds } from "./generate.ts";
 import type { EngineOptionsInput } from "./options.ts";
 import type { EngineEvent, EngineHandle, EngineInfo, EngineRequest, EngineStats, FinishReason } from "./request.ts";
 import type { SamplingSettings } from "./sampling-settings.ts";
-import { type StartedEngine, startEngine } from "./worker-engine.ts";
+import { stopTokenIds } from "./stop-tokens.ts";
+import type { StartedEngine } from "./worker-engine.ts";
 
 /** How a text is written; what is absent is as the model's makers say, else temperature 0.8 and top-p 0.95. */
 export type WriteOptions = Partial<SamplingSettings> & {
@@ -141,5 +141,7 @@ export async function loadEngine(
   context: CommandContext = {},
 ): Promise<LoadedEngine> {
   const folder = folderOfRunOrDirectory(model, runsFolder);
+  // brings the kernels and all readers of models, which a program that only imports this does not wait for
+  const { startEngine } = await import("./worker-engine.ts");
   return new LoadedEngine(path.basename(path.resolve(model)), await startEngine(folder, options, context));
 }

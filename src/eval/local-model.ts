@@ -1,9 +1,9 @@
 /** A model directory in this process, on an engine of its own thread: many requests at once, prefixes read once. */
 import path from "node:path";
 import type { CommandContext } from "../base/events.ts";
-import { stopTokenIds } from "../engine/generate.ts";
 import { type EngineOptionsInput, engineOptionsSchema } from "../engine/options.ts";
 import type { EngineRequest } from "../engine/request.ts";
+import { stopTokenIds } from "../engine/stop-tokens.ts";
 import { type StartedEngine, startEngine } from "../engine/worker-engine.ts";
 import { encodeChat } from "../text/chat-template.ts";
 import { joinIds } from "../text/ids.ts";

@@ -10,7 +10,8 @@ import type { ModelConfig } from "./config.ts";
 import { countFlops, type FlopPart, flopParts } from "./flops.ts";
 import { describeParameters, elementCount } from "./parameters.ts";
 import { presets } from "./presets.ts";
-import { type Recomputation, Transformer } from "./transformer.ts";
+import type { Recomputation } from "./recomputation.ts";
+import { Transformer } from "./transformer.ts";
 
 type Step = { config: ModelConfig; rows: number; length: number; recomputation: Recomputation; mode: RoutingMode };
 

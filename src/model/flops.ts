@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "./config.ts";
 import { activatedElements, describeParameters, type ParameterRole } from "./parameters.ts";
-import type { Recomputation } from "./transformer.ts";
+import type { Recomputation } from "./recomputation.ts";
 
 /** Projections are products with q, k, v and o; attention is q kᵀ and p v, which alone depend on the context. */
 export const flopParts = ["projections", "attention", "router", "sharedExpert", "experts", "head"] as const;

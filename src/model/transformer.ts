@@ -22,6 +22,7 @@ import {
   type ParameterDescription,
   type ParameterRole,
 } from "./parameters.ts";
+import type { Recomputation } from "./recomputation.ts";
 import { rotaryTable } from "./rotary.ts";
 import type { RoutingPlan } from "./router.ts";
 
@@ -32,13 +33,6 @@ type Layer = {
   mixture: MixtureWeights;
   group: number;
 };
-
-/**
- * What a training pass makes again on the way back rather than keep: nothing that takes a product, or all within a block, the
- * CLA group, since its layers share K and V.
- */
-export const recomputations = ["none", "block"] as const;
-export type Recomputation = (typeof recomputations)[number];
 
 /** int32 [tokens] each. */
 export type ForwardInput = { tokens: Tensor; positions: Tensor };

@@ -6,13 +6,8 @@ import type { EngineHandle } from "../engine/request.ts";
 import { ApiKeys, checkHost } from "./access.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import { chatCompletions } from "./routes/chat-completions.ts";
-import { completions } from "./routes/completions.ts";
-import { embeddings } from "./routes/embeddings.ts";
 import { getModel, listModels } from "./routes/models.ts";
-import { responses } from "./routes/responses.ts";
 import { health, metrics, ready } from "./routes/status.ts";
-import { detokenize, tokenize, tokenizerInfo } from "./routes/tokenize.ts";
 import type { ServedModel } from "./served-model.ts";
 import { type ServeContext, type ServeEnvironment, Service } from "./service.ts";
 
@@ -36,22 +31,22 @@ export type AppOptions = {
 
 type Handler = (service: Service, context: ServeContext) => Response | Promise<Response>;
 
-/** Routes that only tell, and routes that make work. */
+/** Routes that only tell, and routes that make work: what these read is described by schemas, which the first request brings. */
 const tellingRoutes: Record<string, Handler> = {
   "/ready": ready,
   "/metrics": metrics,
-  "/tokenizer_info": tokenizerInfo,
+  "/tokenizer_info": async (...asked) => (await import("./routes/tokenize.ts")).tokenizerInfo(...asked),
   "/v1/models": listModels,
   "/v1/models/:id{.+}": getModel,
 };
 
 const workingRoutes: Record<string, Handler> = {
-  "/v1/chat/completions": chatCompletions,
-  "/v1/completions": completions,
-  "/v1/responses": responses,
-  "/v1/embeddings": embeddings,
-  "/tokenize": tokenize,
-  "/detokenize": detokenize,
+  "/v1/chat/completions": async (...asked) => (await import("./routes/chat-completions.ts")).chatCompletions(...asked),
+  "/v1/completions": async (...asked) => (await import("./routes/completions.ts")).completions(...asked),
+  "/v1/responses": async (...asked) => (await import("./routes/responses.ts")).responses(...asked),
+  "/v1/embeddings": async (...asked) => (await import("./routes/embeddings.ts")).embeddings(...asked),
+  "/tokenize": async (...asked) => (await import("./routes/tokenize.ts")).tokenize(...asked),
+  "/detokenize": async (...asked) => (await import("./routes/tokenize.ts")).detokenize(...asked),
 };
 
 /**

@@ -1,8 +1,8 @@
 /** From the fields of a request to what the engine is asked, and from its events to answers. */
 import { randomInt } from "node:crypto";
-import { stopTokenIds } from "../engine/generate.ts";
 import type { EngineEvent, EngineRequest, FinishReason, TokenLogprobs } from "../engine/request.ts";
 import type { SamplingSettings } from "../engine/sampling-settings.ts";
+import { stopTokenIds } from "../engine/stop-tokens.ts";
 import { badRequest } from "./errors.ts";
 import { tooLong } from "./prompt-encoder.ts";
 import type { ServedModel } from "./served-model.ts";

@@ -1,6 +1,7 @@
 /** The configuration of a run: what it was begun with, what of it may change, and what a change does to what is done. */
 import fs from "node:fs";
-import { makeRunConfig, readConfigFile, resolveOptions } from "../base/config.ts";
+import { makeRunConfig, resolveOptions } from "../base/config.ts";
+import { readConfigFile } from "../base/config-file.ts";
 import { RookeryError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stableJson } from "../base/stable-json.ts";

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { account } from "../model/accounting.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { type Recomputation, Transformer } from "../model/transformer.ts";
+import type { Recomputation } from "../model/recomputation.ts";
+import { Transformer } from "../model/transformer.ts";
 import { Execution } from "../tensor/execution.ts";
 import type { ComputeType } from "../tensor/tensor.ts";
 import type { TrainOptions } from "./options.ts";

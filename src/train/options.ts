@@ -4,7 +4,7 @@ import { dataOptionsSchema } from "../data/options.ts";
 import { runsFolderOption } from "../interop/resolve.ts";
 import { modelConfigSchema } from "../model/config.ts";
 import { initializations } from "../model/initialize.ts";
-import { recomputations } from "../model/transformer.ts";
+import { recomputations } from "../model/recomputation.ts";
 import { stagePresetNames, stageSchema } from "./stages.ts";
 
 const positive = z.number().positive();

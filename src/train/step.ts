@@ -1,7 +1,8 @@
 /** One training step: micro-batches forward and backward, the gradient checked and clipped, one update. */
 import { PackedAttention } from "../model/attention.ts";
+import type { Recomputation } from "../model/recomputation.ts";
 import type { RoutingPlan } from "../model/router.ts";
-import type { Recomputation, Transformer } from "../model/transformer.ts";
+import type { Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
 import { type RoutingReport, reportTensors } from "../tensor/ops/router.ts";

@@ -1,7 +1,8 @@
 /** A run as a synchronous machine: `runStep` until done; between steps it can be measured, saved, and stopped. */
 import { RookeryError } from "../base/errors.ts";
 import type { BatchStream, DataPosition } from "../data/batches.ts";
-import type { Recomputation, Transformer } from "../model/transformer.ts";
+import type { Recomputation } from "../model/recomputation.ts";
+import type { Transformer } from "../model/transformer.ts";
 import type { Execution } from "../tensor/execution.ts";
 import type { CheckpointContents, OpenCheckpoint } from "./checkpoint.ts";
 import type { AdamW } from "./optimizer.ts";

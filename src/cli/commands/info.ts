@@ -6,7 +6,7 @@ import { readModelDirectory } from "../../interop/model-directory.ts";
 import { resolveModel } from "../../interop/resolve.ts";
 import { type Accounting, account } from "../../model/accounting.ts";
 import { checkModelConfig, type ModelConfig, modelConfigSchema } from "../../model/config.ts";
-import type { Recomputation } from "../../model/transformer.ts";
+import type { Recomputation } from "../../model/recomputation.ts";
 import { predictTrainingMemory, type TrainingMemory } from "../../train/memory.ts";
 import { defineCommand } from "../command.ts";
 import { configOfModel, modelOption, runsFolderOption } from "../model.ts";

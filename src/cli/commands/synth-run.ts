@@ -1,4 +1,4 @@
-import { readConfigFile } from "../../base/config.ts";
+import { readConfigFile } from "../../base/config-file.ts";
 import { shortfallOf } from "../../synth/instruction-counts.ts";
 import { synthOptionsSchema } from "../../synth/options.ts";
 import type { SynthResult } from "../../synth/summary.ts";
