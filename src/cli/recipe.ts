@@ -20,6 +20,7 @@ import { train } from "../train/train.ts";
 import { type QuantizeResult, quantizeAndMeasure, quantizeSchema } from "./commands/quantize.ts";
 import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
 import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
+import { type Sample, writeSamples } from "./recipe-samples.ts";
 
 const trained = trainOptionsSchema.pick({
   preset: true,
@@ -73,6 +74,7 @@ type RecipeState = {
   dpo?: StageResult;
   fp8?: QuantizeResult;
   scores?: Record<string, Score>;
+  samples?: Sample[];
 };
 
 export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersion"> & {
@@ -102,6 +104,9 @@ const batchPairs = 32;
 /** Tokens of a pair of answers to a task with its prompts, about; and how many a DPO step reads and writes for each. */
 const pairTokens = 80;
 const dpoPasses = 3;
+/** More records than the stages can read in a minute, and as many at most; each costs time to encode. */
+const recordsPerMinute = 4500;
+const mostRecords = 45_000;
 const questions = 1040;
 const unseenQuestions = 300;
 const shownExamples = 4;
@@ -152,7 +157,7 @@ class Recipe {
       generateTasks(
         tasksSchema.parse({
           out: path.join(this.#folder, "tasks"),
-          count: Math.min(quick ? 15_000 : 45_000, (steps ?? 1000) * 1000),
+          count: Math.min(mostRecords, steps === undefined ? Math.ceil(minutes * recordsPerMinute) : steps * 1000),
           testCount: Math.min(questions, (steps ?? questions) * 20),
           seed,
           overwrite: true,
@@ -175,6 +180,12 @@ class Recipe {
     const tokensPerSecond = pretraining.tokens / (60 * minutes * shares.pretraining);
     const stepsOf = (stage: keyof typeof shares, tokensPerStep: number) =>
       steps ?? Math.max(10, Math.round((60 * minutes * shares[stage] * tokensPerSecond) / tokensPerStep));
+
+    // every measurement of these stages asks hundreds of questions: ten of them would be most of a short run
+    const measured = (steps: number) => ({
+      steps,
+      evaluateEvery: Math.ceil(steps / clamp(Math.round(minutes), 2, 10)),
+    });
 
     const long = of("pretrained");
     const lengthening = await this.#once("longContext", "going on with longer texts", () =>
@@ -202,7 +213,7 @@ class Recipe {
           : {
               ...{ ...tuned, ...common, ...sftRates, model: long.name, data: [file("train")] },
               batchTokens,
-              steps: stepsOf("sft", batchTokens),
+              ...measured(stepsOf("sft", batchTokens)),
             },
         context,
       ),
@@ -217,7 +228,7 @@ class Recipe {
           ? { ...judge, resume: true }
           : {
               ...{ ...judge, ...pairs, ...rewardRates, model: tuned.name },
-              steps: stepsOf("reward", batchPairs * pairTokens),
+              ...measured(stepsOf("reward", batchPairs * pairTokens)),
             },
         context,
       ),
@@ -232,7 +243,7 @@ class Recipe {
               ...{ ...instruct, ...pairs, ...dpoRates, model: tuned.name, rewardModel: judge.name },
               onlineShare: 0.5,
               exam: [file("test")],
-              steps: stepsOf("dpo", batchPairs * pairTokens * dpoPasses),
+              ...measured(stepsOf("dpo", batchPairs * pairTokens * dpoPasses)),
             },
         context,
       ),
@@ -246,6 +257,14 @@ class Recipe {
       ),
     );
     await this.#score("instruct-fp8", fp8.folder);
+
+    await this.#once("samples", "writing", () =>
+      writeSamples(
+        { pretrained: lengthening.modelFolder, instruct: aligning.modelFolder, questions: file("test") },
+        { threads },
+        context,
+      ),
+    );
 
     const { format: _format, rookeryVersion: _version, ...done } = this.#state as Required<RecipeState>;
     const releases = { pretrained: lengthening.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
@@ -262,7 +281,7 @@ class Recipe {
   }
 
   /** Does the work and writes down what came of it, or says what came of it before. */
-  async #once<Key extends "tasks" | "pretraining" | "longContext" | "sft" | "reward" | "dpo" | "fp8">(
+  async #once<Key extends "tasks" | "pretraining" | "longContext" | "sft" | "reward" | "dpo" | "fp8" | "samples">(
     key: Key,
     what: string,
     work: () => Promise<NonNullable<RecipeState[Key]>> | NonNullable<RecipeState[Key]>,
@@ -303,6 +322,8 @@ class Recipe {
     writeFileAtomic(this.#stateFile, `${JSON.stringify(this.#state, null, 2)}\n`);
   }
 }
+
+const clamp = (value: number, least: number, most: number) => Math.min(most, Math.max(least, value));
 
 const weighted = (source: RecipeOptions["data"][number]) => ({
   weight: 1,

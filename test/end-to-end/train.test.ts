@@ -378,6 +378,8 @@ describe("rookery start", () => {
       /^reward model +2 +ranks \d+\.\d% of held-out pairs rightly$/m,
       /^aligned \(DPO\) +2 +\d+\.\d%/m,
       /^aligned, in FP8 +\d+\.\d%/m,
+      /^ {2}pretrained +It was a cold morning, and → /m,
+      /^ {2}instruct +What is 11 × 15\? → .*\(right: 165\)$/m,
       /^ {2}pretrained +runs\/start-pretrained\/model$/m,
       /^ {2}instruct-FP8 +runs\/start-instruct\/model-fp8$/m,
       /^ {2}npx rookery chat start-instruct$/m,

@@ -3,7 +3,7 @@ import type { CommandContext } from "../../base/events.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { type RecipeEvent, type RecipeResult, recipeOptionsSchema, runRecipe } from "../recipe.ts";
 import { type StageOnlyEvent, showStage } from "../stage-display.ts";
-import { alignColumns, formatDuration } from "../text.ts";
+import { alignColumns, formatDuration, oneLine } from "../text.ts";
 import { showTraining, type TrainingOnlyEvent } from "../training-display.ts";
 import { serve, serveSchema } from "./serve.ts";
 
@@ -58,8 +58,8 @@ const nameOf = ({ name }: RecipeResult, runsFolder: string) =>
 
 const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)}%`);
 
-/** What each stage has changed, and where the models lie. */
-function summary({ pretraining, longContext, sft, reward, dpo, scores, releases }: RecipeResult): string[] {
+/** What each stage has changed, what the models write, and where they lie. */
+function summary({ pretraining, longContext, sft, reward, dpo, scores, samples, releases }: RecipeResult): string[] {
   const score = (stage: string) =>
     ["test", "unseen"].map((which) => percent(scores[`${stage} ${which}`]?.macroExactMatch));
   const heldOut = reward.figures.heldOutAccuracy;
@@ -84,6 +84,12 @@ function summary({ pretraining, longContext, sft, reward, dpo, scores, releases 
       ["aligned (DPO)", String(dpo.steps), ...score("instruct"), ""],
       ["aligned, in FP8", "", ...score("instruct-fp8"), ""],
     ]),
+    "",
+    "what they write:",
+    ...samples.map(({ model, prompt, text, expected }) => {
+      const right = expected === undefined ? "" : ` (right: ${oneLine(expected)})`;
+      return `  ${model.padEnd(12)}${oneLine(prompt)} → ${oneLine(text)}${right}`;
+    }),
     "",
     "models, each a Hugging Face directory with its card:",
     `  pretrained    ${releases.pretrained}`,
