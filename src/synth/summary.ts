@@ -62,7 +62,8 @@ export async function finishRun(run: Run, store: RunStore, plan: Plan, context: 
     reviewFile: fs.existsSync(paths.review) ? paths.review : null,
     ...counts,
     ...{ isComplete: done + failed === total, failedSteps: failed, spent: rounded(store.spent) },
-    instructions: options.records > 0 ? countInstructions(store.jobs, options.records) : null,
+    instructions:
+      options.records > 0 && options.seeds.length > 0 ? countInstructions(store.jobs, options.records) : null,
     targets: { domains: plan.domains, languages: plan.languages },
     seconds: (performance.now() - started) / 1000,
   };

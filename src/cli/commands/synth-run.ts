@@ -1,6 +1,8 @@
 import { readConfigFile } from "../../base/config-file.ts";
 import { shortfallOf } from "../../synth/instruction-counts.ts";
 import { synthOptionsSchema } from "../../synth/options.ts";
+import { readRunOptions } from "../../synth/run-config.ts";
+import { synthPaths } from "../../synth/run-files.ts";
 import type { SynthResult } from "../../synth/summary.ts";
 import { synthesize } from "../../synth/synthesize.ts";
 import { defineCommand } from "../command.ts";
@@ -17,8 +19,13 @@ export const command = defineCommand({
       purpose: "tasks with known answers, without any endpoint",
     },
   ],
-  preset({ config }) {
-    return typeof config === "string" ? { name: config, values: readConfigFile(config, "synth run") } : undefined;
+  preset({ config, resume, name, runsFolder = "runs" }) {
+    if (typeof config === "string") return { name: config, values: readConfigFile(config, "synth run") };
+    // words of the command line are text yet
+    if (String(resume) !== "true" || typeof name !== "string" || typeof runsFolder !== "string") return undefined;
+    // what a run was begun with lies below what is said now
+    const stored = synthPaths(runsFolder, name).config;
+    return { name: stored, values: { ...readRunOptions(runsFolder, name), config: stored } };
   },
   run: (options, context, { environment }) => synthesize(options, { ...context, environment }),
   describe,

@@ -6,7 +6,7 @@ import { NearDuplicates } from "./near-duplicates.ts";
 import type { SynthFilterOptions } from "./options.ts";
 import type { Fault } from "./rules.ts";
 
-/** Records come and verdicts go one by one; a record takes some 300 bytes of memory for those after it. */
+/** Records come and verdicts go one by one; a record takes 340 bytes of memory for those after it, 570 with a long answer. */
 export function makeSetFilter(options: SynthFilterOptions): SetFilter {
   return async function* (records, { signal }) {
     const evaluation = await indexEvaluationSets(options.evaluationSets, signal);
