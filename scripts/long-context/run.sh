@@ -22,6 +22,6 @@ train base pretrain.yaml
 train long stage.yaml "--from base"
 for run in base long; do
   for kind in single key-value; do
-    $rookery eval needle $run --kind $kind --lengths 256,512,768,1024 --depths 5 --samples 10 --out "needles/$run-$kind"
+    $rookery eval needle $run --kind $kind --lengths 256,512,768,1024 --depths 5 --samples 40 --out "needles/$run-$kind"
   done
 done
