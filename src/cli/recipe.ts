@@ -19,6 +19,7 @@ import { createRun, isNameFree, openRun, runExists, runPaths } from "../train/ru
 import { train } from "../train/train.ts";
 import { type QuantizeResult, quantizeAndMeasure, quantizeSchema } from "./commands/quantize.ts";
 import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
+import { retrievalSchema, writeRetrievalTexts } from "./commands/tasks-retrieval.ts";
 import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
 import { type Sample, writeSamples } from "./recipe-samples.ts";
 
@@ -99,7 +100,17 @@ const smallModel = {
 const sftRates = { learningRate: 2e-3, finalLearningRate: 2e-4, attentionDropout: 0, hiddenDropout: 0 };
 const rewardRates = { learningRate: 5e-4, finalLearningRate: 5e-5 };
 const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5 };
-const batchTokens = 4096;
+/** At this size updates matter more than tokens an update, and what looks back over a few tokens is learnt soonest. */
+const batchTokens = 2048;
+const pretrainingLength = 256;
+/** Texts that teach to look back: lists read twice, and questions about a few lines. */
+const lookBack = {
+  lists: { kinds: ["words", "copy"], minCharacters: 10, maxCharacters: 60 },
+  lookups: {
+    kinds: ["words", "copy", "passkey", "key-value", "key-value", "lines", "lines"],
+    ...{ minCharacters: 30, maxCharacters: 220, questions: 3 },
+  },
+};
 const batchPairs = 32;
 /** Tokens of a pair of answers to a task with its prompts, about; and how many a DPO step reads and writes for each. */
 const pairTokens = 80;
@@ -153,23 +164,41 @@ class Recipe {
     const context = this.#context;
     const of = (stage: string) => ({ name: `${name}-${stage}`, runsFolder, threads });
 
-    const tasks = await this.#once("tasks", "writing tasks", () =>
-      generateTasks(
+    const count = Math.min(mostRecords, steps === undefined ? Math.ceil(minutes * recordsPerMinute) : steps * 1000);
+    const tasks = await this.#once("tasks", "writing tasks", async () => {
+      const written = generateTasks(
         tasksSchema.parse({
           out: path.join(this.#folder, "tasks"),
-          count: Math.min(mostRecords, steps === undefined ? Math.ceil(minutes * recordsPerMinute) : steps * 1000),
+          count,
           testCount: Math.min(questions, (steps ?? questions) * 20),
           seed,
           overwrite: true,
         }),
-      ),
-    );
+      );
+      // tasks have sentences, too, where the texts have none
+      const haystack = [...data.map((source) => weighted(source).path), path.join(written.folder, "texts.jsonl")];
+      for (const [which, settings] of Object.entries(lookBack)) {
+        const out = path.join(written.folder, `${which}.jsonl`);
+        const retrieval = retrievalSchema.parse({ ...settings, out, haystack, count, seed, overwrite: true });
+        await writeRetrievalTexts(retrieval, context);
+      }
+      return written;
+    });
     const file = (which: string) => path.join(tasks.folder, `${which}.jsonl`);
 
     const base = of("short");
     const length = steps === undefined ? { minutes: minutes * shares.pretraining } : { steps };
-    const written = { path: file("texts"), name: "tasks", weight: 1.5 };
-    const stageData = { seed, data: [...data.map(weighted), written], sequenceLength, batchTokens };
+    const made = [
+      { path: file("texts"), name: "tasks", weight: 1.6 },
+      { path: file("lists"), name: "lists", weight: 0.5 },
+      { path: file("lookups"), name: "lookups", weight: 0.8 },
+    ];
+    const stageData = {
+      ...{ seed, batchTokens, sequenceLength: pretrainingLength },
+      data: [...data.map(weighted), ...made],
+      // to say again is what the lists are for
+      filters: { maxRepeatedShare: 1 },
+    };
     const pretraining = await this.#once("pretraining", "pretraining", () =>
       train(
         this.#isBegun(base.name) ? { ...base, resume: true } : { ...base, preset, model, ...stageData, ...length },
@@ -326,7 +355,7 @@ class Recipe {
 const clamp = (value: number, least: number, most: number) => Math.min(most, Math.max(least, value));
 
 const weighted = (source: RecipeOptions["data"][number]) => ({
-  weight: 1,
+  weight: 0.6,
   ...(typeof source === "string" ? { path: source } : source),
 });
 

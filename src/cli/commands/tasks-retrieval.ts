@@ -9,7 +9,7 @@ import { defineCommand } from "../command.ts";
 
 const characters = z.int().min(1).max(10_000_000);
 
-const schema = z
+export const retrievalSchema = z
   .strictObject({
     out: z
       .string()
@@ -65,7 +65,7 @@ async function haystackSentences(paths: string[], context: CommandContext): Prom
 }
 
 export const command = defineCommand({
-  schema,
+  schema: retrievalSchema,
   positionals: ["out"],
   examples: [
     { line: "rookery tasks retrieval short.jsonl", purpose: "short texts with keys and questions, to train on" },
@@ -74,18 +74,24 @@ export const command = defineCommand({
       purpose: "for a long-context stage",
     },
   ],
-  async run({ out, overwrite, haystack, ...options }, context: CommandContext) {
-    if (!overwrite) refuseExisting([out]);
-    const sentences = await haystackSentences(haystack, context);
-    let documents = 0;
-    writeJsonLines(out, retrievalDocuments({ ...options, sentences, split: "train" }), (text) => {
-      context.signal?.throwIfAborted();
-      documents++;
-      return { text };
-    });
-    return { file: out, documents, sentences: sentences.length };
-  },
+  run: writeRetrievalTexts,
   describe: ({ file, documents, sentences }) => [
     `${file}: ${documents} documents, hidden in ${sentences} sentences; keys of the test split are in none of them`,
   ],
 });
+
+/** Writes the file. @throws RookeryError BAD_DATA without a sentence to hide keys in, FILE_UNWRITABLE; and the signal's reason. */
+export async function writeRetrievalTexts(
+  { out, overwrite, haystack, ...options }: z.output<typeof retrievalSchema>,
+  context: CommandContext,
+): Promise<{ file: string; documents: number; sentences: number }> {
+  if (!overwrite) refuseExisting([out]);
+  const sentences = await haystackSentences(haystack, context);
+  let documents = 0;
+  writeJsonLines(out, retrievalDocuments({ ...options, sentences, split: "train" }), (text) => {
+    context.signal?.throwIfAborted();
+    documents++;
+    return { text };
+  });
+  return { file: out, documents, sentences: sentences.length };
+}
