@@ -62,11 +62,15 @@ export class ReviewQueue implements Disposable {
 
   /**
    * Opens a file of JSON objects, one a line; the same one twice is asked for once.
+   * @param mayBeEmpty for who wants the decisions alone, which stay when their records have left the queue.
    * @throws RookeryError FILE_UNREADABLE; BAD_DATA for a line that is no JSON object, and an empty file; RUN_LOCKED while another
    * process reviews it; UNKNOWN_FORMAT and FILE_DAMAGED for its file of decisions; FILE_UNWRITABLE.
    */
-  static open(file: string): ReviewQueue {
+  static open(file: string, { mayBeEmpty = false } = {}): ReviewQueue {
     const items = readItems(file);
+    if (items.length === 0 && !mayBeEmpty) {
+      throw new RookeryError("BAD_DATA", `${file} holds no records`, "give a file of JSON lines");
+    }
     const lock = acquireLock(`${file}.lock`, `the queue ${file}`);
     try {
       return new ReviewQueue(file, items, lock);
@@ -88,7 +92,7 @@ export class ReviewQueue implements Disposable {
     return { total, ...counts, left: total - counts.accepted - counts.rejected - counts.edited };
   }
 
-  /** What holds for an item; undefined while it waits. */
+  /** What holds for a record by its key; undefined while it waits. */
   decisionOn(key: string): Decision | undefined {
     return this.#decisions.get(key)?.at(-1);
   }
@@ -163,6 +167,14 @@ export class ReviewQueue implements Disposable {
   }
 }
 
+/** The key of a record, whether it waits in a queue or not. */
+export function keyOfRecord(record: ReviewRecord): string {
+  return createHash("sha256")
+    .update(JSON.stringify(withoutReason(record)))
+    .digest("hex")
+    .slice(0, 32);
+}
+
 function withoutReason(record: ReviewRecord): ReviewRecord {
   const { [reviewKey]: _, ...rest } = record;
   return rest;
@@ -176,15 +188,11 @@ function readItems(file: string): ReviewItem[] {
     if (record === undefined) {
       throw new RookeryError("BAD_DATA", `${file}:${index + 1} is no JSON object`, "give a file of JSON lines");
     }
-    const key = createHash("sha256")
-      .update(JSON.stringify(withoutReason(record)))
-      .digest("hex")
-      .slice(0, 32);
+    const key = keyOfRecord(record);
     const why = reviewReasonSchema.safeParse(record[reviewKey]);
     if (!items.has(key)) items.set(key, { key, record, line: index + 1, why: why.success ? why.data : null });
   }
-  if (items.size > 0) return [...items.values()];
-  throw new RookeryError("BAD_DATA", `${file} holds no records`, "give a file of JSON lines");
+  return [...items.values()];
 }
 
 /** What a killed process had begun to write is taken away; whatever else is no decision is damage. */

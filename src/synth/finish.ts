@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import type { Decision } from "../review/decision.ts";
 import { reviewKey } from "../review/fields.ts";
-import { decisionsFileOf, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
-import { chatRecord, writeParquet } from "./chat-output.ts";
+import { decisionsFileOf, keyOfRecord, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
+import { type ChatRecord, chatRecord, writeParquet } from "./chat-output.ts";
 import type { FilterContext, SetFilter } from "./filter.ts";
 import { LineFile } from "./line-file.ts";
 import type { EvolvePayload, StepKind } from "./pipeline.ts";
@@ -21,7 +21,7 @@ export type SetCounts = {
   reasons: Record<string, number>;
 };
 
-type Decided = { action: "accept" | "reject" | "edit"; record: Decision["record"] };
+type Review = NonNullable<SynthRecord["review"]>;
 
 /**
  * Writes the records, the data and the review queue of what is finished. Doing it again with the same state writes the same files.
@@ -33,14 +33,18 @@ export async function writeOutputs(
   filter: SetFilter,
   context: FilterContext,
 ): Promise<SetCounts> {
-  const decisions = readDecisions(paths.review);
+  const decisionOn = readDecisions(paths.review);
   using records = new LineFile(paths.records);
   using data = new LineFile(paths.data);
   const queue: QueueEntry[] = [];
   const counts: SetCounts = { records: 0, kept: 0, review: 0, rejected: 0, reasons: {} };
+  const ask = (doubtful: SynthRecord, review: Review): SynthRecord => {
+    const shown = chatRecord(doubtful, review.answer);
+    queue.push({ record: shown, why: { reason: review.reason, detail: review.detail } });
+    return withDecision(doubtful, review, decisionOn(shown));
+  };
   const put = (found: SynthRecord): void => {
-    if (found.review) queue.push({ record: chatRecord(found, found.review.answer), why: whyOf(found.review) });
-    const record = withDecision(found, decisions.get(found.id));
+    const record = found.review ? ask(found, found.review) : found;
     records.add(record);
     counts.records += 1;
     if (record.kept !== undefined) {
@@ -63,8 +67,6 @@ export async function writeOutputs(
   if (queue.length > 0 || fs.existsSync(paths.review)) writeReviewQueue(paths.review, queue);
   return counts;
 }
-
-const whyOf = ({ reason, detail }: { reason: string; detail: string }) => ({ reason, detail });
 
 /** What a step sorted out, and what it could not do: its requests failed each time. */
 function* rejectedBy({ jobs }: RunStore, kind: StepKind): Generator<SynthRecord> {
@@ -127,23 +129,17 @@ function withJudgement(record: SynthRecord, judgement: Judgement): SynthRecord {
   return { ...rest, step: "filter", ...judgement };
 }
 
-/** Decisions on the queue that an earlier session wrote, by the ids of records. */
-function readDecisions(file: string): Map<string, Decided> {
-  const decided = new Map<string, Decided>();
-  if (!fs.existsSync(file) || !fs.existsSync(decisionsFileOf(file)) || fs.statSync(file).size === 0) return decided;
-  using queue = ReviewQueue.open(file);
-  for (const { key, record } of queue.items) {
-    const decision = queue.decisionOn(key);
-    if (decision && decision.action !== "undo")
-      decided.set(String(record.id), { action: decision.action, record: decision.record });
-  }
-  return decided;
+/** What people have decided in earlier sessions, on records that have left the queue since, too. */
+function readDecisions(file: string): (record: ChatRecord) => Decision | undefined {
+  if (!fs.existsSync(file) || !fs.existsSync(decisionsFileOf(file))) return () => undefined;
+  using queue = ReviewQueue.open(file, { mayBeEmpty: true });
+  return (record) => queue.decisionOn(keyOfRecord(record));
 }
 
 /** A record that a person was asked about, as that person left it. */
-function withDecision(record: SynthRecord, decided: Decided | undefined): SynthRecord {
-  if (!record.review || !decided) return record;
-  const { review, ...rest } = record;
+function withDecision(record: SynthRecord, review: Review, decided: Decision | undefined): SynthRecord {
+  if (!decided) return record;
+  const { review: _, ...rest } = record;
   if (decided.action === "reject") {
     return { ...rest, rejected: { step: "filter", reason: "reviewer", detail: `${review.reason}: ${review.detail}` } };
   }

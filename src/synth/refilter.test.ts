@@ -5,6 +5,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { completionOf, roleOf, type ScriptedBody, scriptedFetch } from "../../test/scripted-endpoint.ts";
 import { streamKeys, uniform } from "../base/random.ts";
+import { ReviewQueue } from "../review/queue.ts";
 import { type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
 import type { SynthRecord } from "./record.ts";
 import { refilter, refilterOptionsSchema } from "./refilter.ts";
@@ -87,6 +88,22 @@ describe("other filters for a run", () => {
     assert.equal(text(resumed.recordsFile), text(fresh.recordsFile));
     assert.ok(asked.length >= looser.failedSteps && asked.length <= 2 * looser.failedSteps, `${asked.length} requests`);
     assert.ok(asked.every((role) => role === "critique") && resumed.kept > first.kept);
+  });
+
+  it("keep what people have decided, while nobody is asked about anything, too", async () => {
+    const options = optionsOf(loose);
+    const first = await synthesize(options, { fetch: fetchOf([]) });
+    {
+      using queue = ReviewQueue.open(first.reviewFile!);
+      for (const { key } of queue.items.slice(0, 2)) queue.decide({ key, action: "accept" }, new Date(0));
+    }
+    const decided = await otherFilters(options.name!, loose);
+    assert.deepEqual([decided.kept, decided.review], [first.kept + 2, first.review - 2]);
+    // no tier is doubtful, and every critique that could not be read is of an answer that too few samples share
+    const certain = await otherFilters(options.name!, { minAgreement: 0.99, rejectTier: 2, keepTier: 3 });
+    assert.equal(certain.review, 0);
+    const back = await otherFilters(options.name!, loose);
+    assert.equal(text(back.recordsFile), text(decided.recordsFile));
   });
 
   it("come with a configuration that is given again, too, and stay", async () => {
