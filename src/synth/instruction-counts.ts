@@ -48,10 +48,10 @@ export function countInstructions(jobs: Jobs, wanted: number): InstructionCounts
 export function shortfallOf(counts: InstructionCounts): { count: number; why: string }[] {
   const { withoutSeed, waiting, unanswered, leftOut, rejected } = counts;
   return [
-    { count: withoutSeed, why: "have no seed (questions are asked once each)" },
-    { count: waiting, why: "are not asked for yet" },
-    { count: unanswered, why: "were asked for in requests that failed or gave nothing readable" },
-    { count: leftOut, why: "were asked for and not written by the model" },
-    { count: rejected, why: "were rejected in the first step" },
+    { count: withoutSeed, why: "without a seed (questions are asked once each)" },
+    { count: waiting, why: "not asked for yet" },
+    { count: unanswered, why: "asked for in requests that failed or gave nothing readable" },
+    { count: leftOut, why: "asked for and not written by the model" },
+    { count: rejected, why: "rejected in the first step" },
   ].filter(({ count }) => count > 0);
 }
