@@ -45,6 +45,9 @@ test("each record is counted at the step that it came to, with its reason", asyn
   ]);
   assert.deepEqual([report.records, report.kept, report.rejected, report.waiting], [7, 2, 4, 1]);
   assert.equal(report.reasons.length, 4);
+  const meanings = new Map(report.reasons.map(({ step, meaning }) => [step, meaning]));
+  assert.equal(meanings.get("generate"), "the model did not write the JSON that it was asked for");
+  assert.equal(meanings.get("filter"), "the same instruction has come before");
   assert.deepEqual(report.languages, [{ name: "en", made: 6, kept: 2, keptFromSeeds: 2, target: 0.5 }]);
   const sumOf = (rows: { cost: typeof cost }[]) => rows.reduce((sum, row) => sum + row.cost.money, 0);
   assert.equal(sumOf(report.costByStep), sumOf(report.costByModel));

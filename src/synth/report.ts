@@ -1,7 +1,7 @@
 /** A run of synthesis in figures: what each step yields and why the rest is gone, what it cost, how varied it is, how far to trust it. */
 import { below, streamKeys } from "../base/random.ts";
-import { type FilterReason, filterReasons } from "./filters/index.ts";
 import type { InstructionCounts } from "./instruction-counts.ts";
+import { meaningOf } from "./reasons.ts";
 import { addCosts, type Cost, noCost, type SynthRecord, type SynthStep, synthSteps } from "./record.ts";
 import { BiasCounter, type BiasReport } from "./report-bias.ts";
 import { type DiversityReport, reportDiversity } from "./report-diversity.ts";
@@ -230,7 +230,7 @@ class RecordCounter {
       instructions,
       yields: [...this.#yields.values()].filter(({ came }) => came > 0),
       reasons: [...this.#reasons.values()]
-        .map((counted) => ({ ...counted, meaning: filterReasons[counted.reason as FilterReason] ?? "" }))
+        .map((counted) => ({ ...counted, meaning: meaningOf(counted) }))
         .sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1)),
       costByStep: [...this.#costs.step].map(([step, cost]) => ({ step, cost })),
       costByModel: [...this.#costs.model].map(([model, cost]) => ({ model, cost })),
