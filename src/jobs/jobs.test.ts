@@ -125,7 +125,7 @@ describe("jobs", () => {
     jobs.pin("settings", { b: [2], a: 1 });
     assert.throws(() => jobs.pin("settings", { a: 2, b: [2] }), {
       code: "INVALID_OPTION",
-      message: /was begun with settings/,
+      message: /was begun with settings\.a "1", not "2"/,
     });
     assert.deepEqual(jobs.recall(requestKey({ prompt: "p", model: "m" })), { answer: "x" });
     assert.equal(jobs.recall(requestKey({ prompt: "q", model: "m" })), undefined);

@@ -9,6 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { RookeryError } from "../base/errors.ts";
 import { quoteForMessage } from "../base/files.ts";
 import { acquireLock, type FileLock } from "../base/lock.ts";
+import { isPlainObject } from "../base/option-schema.ts";
 import { stableJson } from "../base/stable-json.ts";
 
 export type JobState = "pending" | "running" | "done" | "failed";
@@ -207,11 +208,11 @@ export class Jobs implements Disposable {
   pin(name: string, value: unknown): void {
     const kept = this.getItem(name);
     if (kept === undefined) this.setItem(name, value);
-    const [before, now] = [stableJson(kept ?? value), stableJson(value)];
-    if (before === now) return;
+    if (kept === undefined || stableJson(kept) === stableJson(value)) return;
+    const { path, before, now } = firstDifference(name, kept, value);
     throw new RookeryError(
       "INVALID_OPTION",
-      `the work in ${this.path} was begun with ${name} ${quoteForMessage(before)}, not ${quoteForMessage(now)}`,
+      `the work in ${this.path} was begun with ${path} ${quoteForMessage(before)}, not ${quoteForMessage(now)}`,
       "go on with what it was begun with, or begin anew under another name",
     );
   }
@@ -276,6 +277,16 @@ export class Jobs implements Disposable {
   #exec(sql: string): void {
     attempt(this.path, () => this.#database.exec(sql));
   }
+}
+
+/** Where two values that differ do, keys in their order: what differs within a long value would not be seen in a message. */
+function firstDifference(path: string, before: unknown, now: unknown): { path: string; before: string; now: string } {
+  if (isPlainObject(before) && isPlainObject(now)) {
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])].sort();
+    const key = keys.find((one) => stableJson(before[one]) !== stableJson(now[one]));
+    if (key !== undefined) return firstDifference(`${path}.${key}`, before[key], now[key]);
+  }
+  return { path, before: stableJson(before), now: stableJson(now) };
 }
 
 /**

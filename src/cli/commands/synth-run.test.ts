@@ -37,7 +37,7 @@ describe("rookery synth", () => {
     assert.equal((await run(...resume)).result.kept, 0);
     const refused = await run(...resume, "--set", "tasks.records=5");
     assert.equal(refused.code, 2);
-    assert.match(refused.stderr, /was begun with tasks/);
+    assert.match(refused.stderr, /was begun with tasks\.records \\"200\\", not \\"5\\"/);
     const back = await run("filter", "sums", "--set", "evaluationSets=[]");
     assert.equal(back.result.kept, first.result.kept);
     assert.ok(fs.existsSync(back.result.page));
