@@ -205,7 +205,23 @@ test("a program that imports the package type-checks under nodenext", () => {
   typeCheck(["program.ts"], { module: "nodenext", types: [] });
 });
 
-test("the examples type-check under nodenext and for a bundler, and each is short", () => {
+/** Programs in the documents, each as a file of its own; a block after `<!-- not checked -->` is left out. */
+function writeDocumentPrograms(): string[] {
+  const pages = globSync(["README*.md", "docs/*.md"], { cwd: installed }).sort();
+  return pages.flatMap((page) => {
+    const text = readFileSync(join(installed, page), "utf8");
+    return [...text.matchAll(/(<!-- not checked -->\s*)?```ts\n([\s\S]*?)```/g)].flatMap(
+      ([, isLeftOut, program], index) => {
+        if (isLeftOut) return [];
+        const file = `${page.replaceAll(/\W/g, "-")}-${index}.ts`;
+        writeFileSync(join(folder, file), program!);
+        return [file];
+      },
+    );
+  });
+}
+
+test("the examples and the programs of the documents type-check, and each example is short", () => {
   const examples = readdirSync(join(installed, "examples"));
   assert.equal(examples.length, 8);
   for (const name of examples) {
@@ -214,7 +230,12 @@ test("the examples type-check under nodenext and for a bundler, and each is shor
     writeFileSync(join(folder, name), text);
   }
   const shared = { types: ["node"], typeRoots: [join(root, "node_modules", "@types")], skipLibCheck: true };
-  typeCheck(examples, { ...shared, module: "nodenext" });
+  for (const client of ["ai", "@ai-sdk", "openai"]) {
+    symlinkSync(join(root, "node_modules", client), join(folder, "node_modules", client), "junction");
+  }
+  const programs = writeDocumentPrograms();
+  assert.ok(programs.length >= 8);
+  typeCheck([...examples, ...programs], { ...shared, module: "nodenext" });
   typeCheck(examples, { ...shared, module: "esnext", moduleResolution: "bundler" });
 });
 

@@ -1,6 +1,5 @@
 /** What the commands over long texts have in common. */
 import { createHash } from "node:crypto";
-import path from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
 import type { EvalModel } from "../eval/model.ts";
@@ -9,6 +8,7 @@ import { promptModes } from "../eval/ruler/ask.ts";
 import type { Prose } from "../eval/ruler/item.ts";
 import { textProse } from "../eval/ruler/prose.ts";
 import { effectiveThreshold } from "../eval/ruler/score.ts";
+import { nameOfModel } from "../interop/folders.ts";
 
 export const longContextOptions = {
   lengths: z
@@ -62,8 +62,7 @@ export const longContextOptions = {
 /** For titles and folders: the last part of a path, or a server's host. */
 export function modelNameOf(model: string): string {
   if (isUrl(model)) return URL.canParse(model) ? new URL(model).host.replaceAll(":", "-") : "server";
-  const name = path.basename(path.resolve(model));
-  return name === "model" ? path.basename(path.dirname(path.resolve(model))) : name;
+  return nameOfModel(model);
 }
 
 /** What tells a model from others when work is gone on with: a server may be at another address by then. */

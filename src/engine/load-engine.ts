@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { folderOfRunOrDirectory } from "../interop/folders.ts";
+import { folderOfRunOrDirectory, nameOfModel } from "../interop/folders.ts";
 import type { GenerationSettings } from "../interop/generation-config.ts";
 import { type ChatMessage, encodeChat } from "../text/chat-template.ts";
 import { joinIds } from "../text/ids.ts";
@@ -33,7 +33,7 @@ export type WrittenPiece = { token: number | null; text: string };
 
 /** An engine with its tokenizer, on a thread of its own. `close` it, or hold it by `await using`. */
 export class LoadedEngine implements EngineHandle, AsyncDisposable {
-  /** The name of the run or of the directory. */
+  /** The name of the run or of the directory: what clients of `createApp` call the model. */
   readonly id: string;
   readonly tokenizer: Tokenizer;
   /** What the model's makers say of sampling, and the tokens that end an answer. */
@@ -143,5 +143,5 @@ export async function loadEngine(
   const folder = folderOfRunOrDirectory(model, runsFolder);
   // brings the kernels and all readers of models, which a program that only imports this does not wait for
   const { startEngine } = await import("./worker-engine.ts");
-  return new LoadedEngine(path.basename(path.resolve(model)), await startEngine(folder, options, context));
+  return new LoadedEngine(nameOfModel(model), await startEngine(folder, options, context));
 }

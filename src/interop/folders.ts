@@ -14,3 +14,9 @@ export function folderOfRunOrDirectory(model: string, runsFolder: string): strin
   if (resolved.kind !== "preset") return resolved.path;
   throw new RookeryError("MODEL_NOT_FOUND", `${model} is a preset, which has no weights`, "train one: rookery train");
 }
+
+/** What people call a model: the name of the run that it lies in, or the last part of its path. */
+export function nameOfModel(model: string): string {
+  const folder = path.resolve(model);
+  return path.basename(path.basename(folder) === "model" ? path.dirname(folder) : folder);
+}

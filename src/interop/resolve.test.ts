@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { nameOfModel } from "./folders.ts";
 import { resolveModel } from "./resolve.ts";
 
 let root = "";
@@ -60,5 +61,16 @@ describe("resolveModel", () => {
       hint: /download the model with another tool/,
     });
     assert.throws(() => resolveModel("hf:nonsense", { runsFolder }), { code: "INVALID_OPTION" });
+  });
+
+  it("calls a model by its run, however it is reached, or by its folder", () => {
+    for (const model of [
+      "shakespeare",
+      inRuns("shakespeare"),
+      inRuns("shakespeare", "model"),
+      `${inRuns("shakespeare")}/`,
+    ])
+      assert.equal(nameOfModel(model), "shakespeare");
+    assert.equal(nameOfModel(inRuns("shakespeare", "model-fp8")), "model-fp8");
   });
 });

@@ -5,7 +5,8 @@ import { createAdaptorServer } from "@hono/node-server";
 import { RookeryError } from "../base/errors.ts";
 
 export type ListenOptions = {
-  host: string;
+  /** By default 127.0.0.1, which this machine alone can reach. */
+  host?: string;
   /** 0 takes any that is free. */
   port: number;
 };
@@ -15,10 +16,10 @@ export type Listening = {
   url: string;
   port: number;
   /**
-   * Takes no more connections, waits until the running requests have ended, at most `drainMilliseconds`, then calls `abort`, which
-   * is to end the others, and cuts what is still open.
+   * Takes no more connections, waits until the running requests have ended, at most `drainMilliseconds` (by default 0), then calls
+   * `abort`, which may end the others (`createApp` does when its `stopping` is raised), and cuts what is open a second later.
    */
-  close(drainMilliseconds: number, abort: () => void): Promise<void>;
+  close(drainMilliseconds?: number, abort?: () => void): Promise<void>;
 };
 
 /** Connections at one moment; more are dropped before they cost anything. */
@@ -30,11 +31,15 @@ const abortMilliseconds = 1000;
 
 /**
  * Serves `fetch` over HTTP/1.1.
+ *
+ * @example
+ * const server = await listen(createApp(engine).fetch, { port: 3000 });
+ * await server.close();
  * @throws RookeryError INVALID_OPTION when the port cannot be had.
  */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: ListenOptions,
+  { host = "127.0.0.1", port }: ListenOptions,
 ): Promise<Listening> {
   const server = createAdaptorServer({
     fetch: (request) => fetch(request),
@@ -53,7 +58,7 @@ export async function listen(
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     port: taken,
-    close: (drainMilliseconds, abort) => close(server, connections, drainMilliseconds, abort),
+    close: (drainMilliseconds = 0, abort = () => {}) => close(server, connections, drainMilliseconds, abort),
   };
 }
 

@@ -60,14 +60,14 @@ describe("rookery serve", () => {
   it("answers, and at SIGTERM lets a running stream end before it does", async () => {
     const { child, ready, ended } = start(["--port", "0"]);
     const url = await ready;
-    assert.equal((await json(fetch(`${url}/v1/models`))).data[0].id, "model");
+    assert.equal((await json(fetch(`${url}/v1/models`))).data[0].id, path.basename(folder));
     const response = await ask(url, { max_tokens: 200, ignore_eos: true, stream: true });
     child.kill("SIGTERM");
     const events = readEvents(await response.text());
     assert.equal(events.at(-1)?.data, "[DONE]");
     const { code, stdout, stderr } = await ended;
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^serving model on http:\S+\n1 requests in \d+ s: \d+ tokens read, 200 written\n$/);
+    assert.match(stdout, /^serving rookery-serve-\w+ on http:\S+\n1 requests in \d+ s: \d+ tokens read, 200 written\n$/);
   });
 
   it("ends what does not end in time, with an error event", async () => {

@@ -1,9 +1,9 @@
-import path from "node:path";
 import { z } from "zod";
 import type { CommandContext } from "../../base/events.ts";
 import { type AnswerSettings, type ChatMessage, Endpoint } from "../../endpoint/endpoint.ts";
 import { engineOptionsSchema } from "../../engine/options.ts";
 import { startEngine } from "../../engine/worker-engine.ts";
+import { nameOfModel } from "../../interop/folders.ts";
 import { createApp } from "../../serve/app.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { Conversation } from "../conversation.ts";
@@ -102,7 +102,7 @@ async function connect(
   const folder = folderOfModel(options.model, options.runsFolder);
   const { computeType, threads } = options;
   const engine = await startEngine(folder, { computeType, threads, maxBatch: 1 }, context);
-  const model = path.basename(path.resolve(options.model));
+  const model = nameOfModel(options.model);
   const { tokenizer, directory } = engine;
   const app = createApp(engine, {
     model: { id: model, tokenizer, generation: directory.generation, createdSeconds: 0 },

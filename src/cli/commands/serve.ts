@@ -5,6 +5,7 @@ import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
 import { readTextFile } from "../../base/files.ts";
 import { engineOptionsSchema } from "../../engine/options.ts";
+import { nameOfModel } from "../../interop/folders.ts";
 import { serveModel } from "../../serve/serve-model.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { folderOfModel, runsFolderOption } from "../model.ts";
@@ -81,7 +82,7 @@ export async function serve(options: ServeOptions, context: CommandContext, io: 
   const served = await serveModel(
     {
       modelFolder,
-      modelId: nameOf(options.model),
+      modelId: nameOfModel(options.model),
       host: options.host,
       port: options.port,
       apiKeys: readKeys(options, io.environment),
@@ -97,7 +98,7 @@ export async function serve(options: ServeOptions, context: CommandContext, io: 
       drainSeconds: options.drainSeconds,
       ...(runFolder === undefined ? {} : { runFolder }),
       onState: (state, url) => {
-        if (state === "ready") io.write(`serving ${nameOf(options.model)} on ${url}\n`);
+        if (state === "ready") io.write(`serving ${nameOfModel(options.model)} on ${url}\n`);
         else context.onEvent?.({ type: "note", message: `listening on ${url}; loading ${modelFolder}` });
       },
     },
@@ -115,11 +116,6 @@ function runFolderOf({ run, runsFolder }: ServeOptions, modelFolder: string): st
   }
   const around = path.dirname(modelFolder);
   return path.basename(modelFolder) === "model" && isRun(around) ? around : undefined;
-}
-
-/** What clients call the model: the run's name, or the last part of its path. */
-function nameOf(model: string): string {
-  return path.basename(path.resolve(model));
 }
 
 function readKeys(options: ServeOptions, environment: Readonly<Record<string, string | undefined>>): string[] {

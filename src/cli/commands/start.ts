@@ -88,7 +88,7 @@ function summary({ pretraining, longContext, sft, reward, dpo, scores, samples, 
     "what they write:",
     ...samples.map(({ model, prompt, text, expected }) => {
       const right = expected === undefined ? "" : ` (right: ${oneLine(expected)})`;
-      return `  ${model.padEnd(12)}${oneLine(prompt)} → ${oneLine(text)}${right}`;
+      return `  ${model.padEnd(12)}${oneLine(prompt)} → ${oneLine(text).trim() || "(nothing)"}${right}`;
     }),
     "",
     "models, each a Hugging Face directory with its card:",
