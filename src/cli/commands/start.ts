@@ -27,7 +27,8 @@ export const command = defineCommand({
     const [training, stage] = [showTraining(display), showStage(display)];
     return (event: TrainingOnlyEvent | StageOnlyEvent) => {
       training(event as TrainingOnlyEvent);
-      stage(event as StageOnlyEvent);
+      // both say where a checkpoint is
+      if (event.type !== "checkpoint") stage(event as StageOnlyEvent);
     };
   },
 });
