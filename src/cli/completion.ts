@@ -42,7 +42,7 @@ function bashScript(continuations: readonly Continuation[]): string {
   // flags are offered only where one is begun: elsewhere a value or a file is more likely
   return `_rookery() {
   local current="\${COMP_WORDS[COMP_CWORD]}" words
-  local before="\${COMP_WORDS[*]:1:COMP_CWORD-1} "
+  local before="\${COMP_WORDS[*]:1:$((COMP_CWORD - 1))} "
   case "$before" in
 ${cases.join("\n")}
     *) words="${continuations[0]!.words.join(" ")}" ;;
@@ -54,16 +54,26 @@ complete -o default -F _rookery rookery
 `;
 }
 
+/** In quotes a list of fish is one word, and none where it is empty. */
+const fishConditions = `function __rookery_after
+    set -l words (commandline -poc)
+    test "$words[2..]" = "$argv[1]"
+end
+function __rookery_within
+    set -l words (commandline -poc)
+    string match -q -- "$argv[1] *" "$words[2..] "
+end
+complete -c rookery -e`;
+
 function fishScript(continuations: readonly Continuation[]): string {
   const lines = continuations.map(({ after, words }) => {
     const flags = words.filter((word) => word.startsWith("--")).map((word) => `-l ${word.slice(2)}`);
     const plain = words.filter((word) => !word.startsWith("--"));
-    const isHere = `test (string join ' ' (commandline -poc)[2..]) = '${after}'`;
-    const begins = `string match -q -- '${after} *' (string join ' ' (commandline -poc)[2..])' '`;
+    const begins = after === "" ? "__rookery_after ''" : `__rookery_within '${after}'`;
     return [
-      ...(plain.length > 0 ? [`complete -c rookery -n "${isHere}" -f -a '${plain.join(" ")}'`] : []),
-      ...flags.map((flag) => `complete -c rookery -n "${after === "" ? isHere : begins}" ${flag}`),
+      ...(plain.length > 0 ? [`complete -c rookery -n "__rookery_after '${after}'" -f -a '${plain.join(" ")}'`] : []),
+      ...flags.map((flag) => `complete -c rookery -n "${begins}" ${flag}`),
     ];
   });
-  return `${lines.flat().join("\n")}\n`;
+  return `${[fishConditions, ...lines.flat()].join("\n")}\n`;
 }

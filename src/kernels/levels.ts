@@ -36,7 +36,7 @@ export const commonFlags = [
 ];
 
 export function compilerFlags(level: Level): string[] {
-  return [...commonFlags, ...levelFlags[level]];
+  return [...commonFlags, `-DROOKERY_LEVEL=${levels.indexOf(level)}`, ...levelFlags[level]];
 }
 
 const avx2Needed = ["avx2", "fma", "f16c", "bmi2"];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { after, test } from "node:test";
 import { findCompiler } from "./build.ts";
 import { levels, supportedLevels } from "./levels.ts";
@@ -83,4 +83,11 @@ test("a prebuilt library needs no compiler", (context) => {
   if (process.env.ROOKERY_KERNELS || !findCompiler()) return context.skip("nothing built here");
   const { file, level } = loadKernels();
   assert.deepEqual(loadIn({ ROOKERY_KERNELS: file, ROOKERY_ISA: level, PATH: "" }), { level });
+  // a bare name is a file here, and not one of the system's libraries
+  assert.deepEqual(loadIn({ ROOKERY_KERNELS: relative(process.cwd(), file), PATH: "" }), { level });
+  const other = supportedLevels().find((one) => one !== level);
+  if (other === undefined) return;
+  const error = loadIn({ ROOKERY_KERNELS: file, ROOKERY_ISA: other });
+  assert.equal(error.code, "INVALID_OPTION");
+  assert.match(error.message!, new RegExp(`is of level ${level}; ROOKERY_ISA asks for ${other}`));
 });

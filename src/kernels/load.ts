@@ -2,13 +2,14 @@
  * Chooses a level, finds or builds its library, and opens it: once a process.
  * ROOKERY_ISA forces a level; ROOKERY_KERNELS names a prebuilt file (made by the same sources).
  */
+import { resolve } from "node:path";
 import type koffi from "koffi";
 import { RookeryError } from "../base/errors.ts";
 import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
 import { native } from "./native.ts";
 
-const abiVersion = 13;
+const abiVersion = 14;
 
 export type LoadedKernels = {
   level: Level;
@@ -44,21 +45,40 @@ export function chooseLevel(): Level {
 }
 
 function openLibrary(): LoadedKernels {
+  const prebuilt = process.env.ROOKERY_KERNELS;
+  // resolved: a bare name would be looked for among the system's libraries
+  if (prebuilt) return openPrebuilt(resolve(prebuilt));
   const level = chooseLevel();
-  const file = process.env.ROOKERY_KERNELS || cachedLibrary(level);
+  const file = cachedLibrary(level);
   if (level === "amx") requestTileState();
+  return { level, file, library: openFile(file, "delete that file so that it is built again").library };
+}
+
+/** A library that was made elsewhere is of the level that it says, which this CPU may lack. */
+function openPrebuilt(file: string): LoadedKernels {
+  const { library, level } = openFile(file, "give ROOKERY_KERNELS a file of `rookery kernels build`, or unset it");
+  const forced = process.env.ROOKERY_ISA;
+  if (level === undefined || !supportedLevels().includes(level) || (forced && forced !== level)) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `ROOKERY_KERNELS=${file} is of level ${level}; ${forced ? `ROOKERY_ISA asks for ${forced}, ` : ""}this CPU runs ${supportedLevels().join(", ")}`,
+      "build it with --isa for a level that fits, or unset ROOKERY_KERNELS",
+    );
+  }
+  if (level === "amx") requestTileState();
+  return { level, file, library };
+}
+
+function openFile(file: string, hint: string): { library: LoadedKernels["library"]; level: Level | undefined } {
   try {
     const library = native().load(file);
     const found = library.func("rookery_abi_version", "int32_t", [])();
     if (found !== abiVersion) throw new Error(`its ABI is ${found}, this Rookery needs ${abiVersion}`);
-    return { level, file, library };
+    return { library, level: levels[library.func("rookery_level", "int32_t", [])()] };
   } catch (error) {
-    throw new RookeryError(
-      "KERNEL_FAILED",
-      `the kernels ${file} cannot be loaded: ${(error as Error).message}`,
-      "delete that file so that it is built again, or unset ROOKERY_KERNELS",
-      { cause: error },
-    );
+    throw new RookeryError("KERNEL_FAILED", `the kernels ${file} cannot be loaded: ${(error as Error).message}`, hint, {
+      cause: error,
+    });
   }
 }
 

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 13
+#define ROOKERY_ABI_VERSION 14
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2, ROOKERY_BAD_POSITION = 3 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
@@ -25,6 +25,8 @@ enum { ROOKERY_F32 = 0, ROOKERY_BF16 = 1, ROOKERY_FP8 = 2 };
 
 /* ---- threads.c ---- */
 ROOKERY_API int32_t rookery_abi_version(void);
+/* ROOKERY_LEVEL as it was compiled: the level's place in levels.ts, so that a library made elsewhere says what CPU it needs. */
+ROOKERY_API int32_t rookery_level(void);
 ROOKERY_API size_t rookery_pool_bytes(void);
 /* memory: rookery_pool_bytes(), 64-byte aligned, alive until destroy. Starts threads - 1 threads. */
 ROOKERY_API int32_t rookery_pool_create(uintptr_t memory, int32_t threads);

@@ -154,3 +154,5 @@ ROOKERY_API int32_t rookery_pool_destroy(uintptr_t memory) {
 }
 
 ROOKERY_API int32_t rookery_abi_version(void) { return ROOKERY_ABI_VERSION; }
+
+ROOKERY_API int32_t rookery_level(void) { return ROOKERY_LEVEL; }
