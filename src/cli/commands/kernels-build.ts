@@ -49,6 +49,6 @@ export const command = defineCommand({
   },
   describe: ({ level, file, bytes, compiler }) => [
     `${file}: the ${level} kernels, ${formatBytes(bytes)}, by ${compiler}`,
-    `use: ROOKERY_KERNELS=${file} ROOKERY_ISA=${level} rookery COMMAND`,
+    `use: ROOKERY_KERNELS=${file} rookery COMMAND`,
   ],
 });
