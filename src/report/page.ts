@@ -10,7 +10,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(28rem,100%),1fr));gap:1rem}svg{width:100%;height:auto}
 .ink{fill:var(--ink)}.paper{fill:var(--paper)}.grid{stroke:var(--grid)}.axis{stroke:var(--axis)}
 table{border-collapse:collapse;display:block;overflow-x:auto;margin:.5rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid var(--grid);text-align:right;vertical-align:top}
-th:first-child,td:first-child,.words td,.words th{text-align:left}.note{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--grid);padding:.5rem}`;
+th:first-child,td:first-child,.words td,.words th{text-align:left}.words td:not(:first-child){overflow-wrap:anywhere}.note{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--grid);padding:.5rem}`;
 
 /** @param content HTML: whatever comes from elsewhere has been through `escapeXml`. @param data what the plots were drawn from. */
 export function htmlPage(title: string, content: readonly string[], data: object): string {

@@ -61,12 +61,13 @@ export function plotSvg({ title, xLabel, yLabel, series, xTicks, xScale = "log",
     yScale,
     points.flatMap(({ y, high }) => (high === undefined ? [y] : [y, high])),
   );
-  const marked =
-    xTicks ??
-    ticksFor(
-      xScale,
-      points.map(({ x }) => x),
-    );
+  const mostX = Math.max(...points.map(({ x }) => x));
+  const round = ticksFor(
+    xScale,
+    points.map(({ x }) => x),
+  );
+  // curves end where they end: up to the next round value there would be nothing
+  const marked = xTicks ?? (xScale === "linear" ? round.filter((tick, index) => index === 0 || tick <= mostX) : round);
   const xs = [...marked, ...points.map(({ x }) => x)];
   const bottom = size.height - size.bottom;
   const right = size.width - size.right;

@@ -147,7 +147,7 @@ function loadSection({ rows }: RunReport): string[] {
   const shown = rows.filter((_, index) => index % stride === 0);
   const maps = layers.map((experts, layer) =>
     heatMapSvg({
-      ...{ title: `Layer ${layer}`, xLabel: "step", yLabel: "expert" },
+      ...{ title: `Layer ${layer + 1}`, xLabel: "step", yLabel: "expert" },
       xEnds: [String(shown[0]!.step), String(shown.at(-1)!.step)],
       rows: experts.map((_, expert) => ({
         name: String(expert),
