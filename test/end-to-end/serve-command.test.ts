@@ -67,7 +67,10 @@ describe("rookery serve", () => {
     assert.equal(events.at(-1)?.data, "[DONE]");
     const { code, stdout, stderr } = await ended;
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^serving rookery-serve-\w+ on http:\S+\n1 requests in \d+ s: \d+ tokens read, 200 written\n$/);
+    assert.match(
+      stdout,
+      /^serving rookery-serve-\w+ on http:\S+\n1 requests in \d+ s: \d+ tokens read, 200 written\n$/,
+    );
   });
 
   it("ends what does not end in time, with an error event", async () => {
