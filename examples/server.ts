@@ -1,4 +1,4 @@
-// OpenAI's API inside one's own server, below a path of its own, beside one's own routes.
+// OpenAI's API inside one's own server, below a path of its own, beside one's own routes. (npm install hono @hono/node-server)
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import { createApp, loadEngine } from "rookery";
