@@ -5,7 +5,7 @@ import { bootstrapInterval } from "../../src/eval/paired.ts";
 import { barsSvg } from "../../src/report/bars.ts";
 import { plotSvg } from "../../src/report/plot.ts";
 import { dpoVariants, sftVariants } from "./plan.ts";
-import { macroShare, pairedDifferences, type RecipeRecord } from "./records.ts";
+import { familyOf, macroShare, pairedDifferences, type RecipeRecord } from "./records.ts";
 
 const docs = path.join(import.meta.dirname, "../../docs");
 const [file = "recipe.jsonl"] = process.argv.slice(2);
@@ -17,6 +17,7 @@ const records = fs
 const of = (variant: string) => records.filter(({ name }) => name.replace(/-\d+$/, "") === variant);
 const answersOf = (variant: string, which: "test" | "unseen" = "test") =>
   of(variant).flatMap((one) => (one[which] ? [one[which]] : []));
+fs.mkdirSync(path.join(docs, "recipe"), { recursive: true });
 const percent = (share: number) => (100 * share).toFixed(1);
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -40,6 +41,32 @@ function table(variants: readonly string[], against: string): string[] {
     "| --- | --- | --- | --- |",
     ...variants.map((variant) => row(variant, against)),
   ];
+}
+
+/** Exact match of each family after each stage, the mean of its seeds. */
+function familyTable(stages: readonly string[]): string[] {
+  const shareOf = (stage: string, which: "test" | "unseen", family: string) => {
+    const answers = answersOf(stage, which).flatMap((one) =>
+      Object.entries(one).flatMap(([id, isRight]) => (familyOf(id) === family ? [isRight] : [])),
+    );
+    return answers.length === 0 ? "" : percent(mean(answers));
+  };
+  const rows = (["test", "unseen"] as const).flatMap((which) => {
+    const families = [...new Set(Object.keys(answersOf(stages[0]!, which)[0] ?? {}).map(familyOf))].sort();
+    return families.map((family) => {
+      const name = which === "unseen" ? `${family} (never trained on)` : family;
+      return `| ${name} | ${stages.map((stage) => shareOf(stage, which, family)).join(" | ")} |`;
+    });
+  });
+  return [`| right, % | ${stages.join(" | ")} |`, `| --- |${" --- |".repeat(stages.length)}`, ...rows];
+}
+
+/** What the reward model ranks rightly of held-out pairs, as it learns. */
+function judgeLine(): string {
+  const last = of("judge")[0]?.measurements.at(-1);
+  if (!last) return "";
+  const [accuracy, calibration] = [last.heldOutAccuracy ?? 0, last.calibrationError ?? 0];
+  return `The reward model ranks ${percent(accuracy)}% of held-out pairs rightly; calibration error ${calibration.toFixed(3)}.`;
 }
 
 function bars(title: string, variants: readonly string[], name: string): string {
@@ -86,19 +113,23 @@ const section = [
   "",
   ...table(["base", "tuned", "both"], "tuned"),
   "",
-  "### DPO",
+  judgeLine(),
   "",
-  ...table(Object.keys(dpoVariants), "both"),
+  ...familyTable(["base", "tuned", "both"]),
   "",
-  bars("Exact match after DPO", Object.keys(dpoVariants), "dpo.svg"),
+  "### DPO, 80 updates",
+  "",
+  ...table(["tuned", ...Object.keys(dpoVariants)], "mixed"),
+  "",
+  bars("Exact match after DPO of 80 updates", Object.keys(dpoVariants), "dpo.svg"),
   "",
   curves(["both", "hacked"]),
   "",
-  "### SFT",
+  "### SFT, 400 updates from `base`",
   "",
   ...table(Object.keys(sftVariants), "dropout-on"),
   "",
-  bars("Exact match after SFT of 300 updates", Object.keys(sftVariants), "sft.svg"),
+  bars("Exact match after SFT of 400 updates", Object.keys(sftVariants), "sft.svg"),
   end,
 ].join("\n");
 const page = path.join(docs, "recipe.md");

@@ -15,18 +15,27 @@ export const seeds = [1, 2, 3];
 const flags = (options: Record<string, string | number>) =>
   Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
+/** Texts that teach to look back, as `rookery tasks retrieval` makes them: lists read twice, and questions about a few lines. */
+export const lookBack = {
+  tiny: "--kinds words,copy --min-characters 10 --max-characters 60 --count 100000 --seed 1".split(" "),
+  short:
+    "--kinds words,copy,passkey,key-value,key-value,lines,lines --min-characters 30 --max-characters 220 --questions 3 --count 60000 --seed 2".split(
+      " ",
+    ),
+};
+
 const sft = {
   data: "tasks/train.jsonl",
-  "batch-tokens": 4096,
+  "batch-tokens": 2048,
   "learning-rate": 2e-3,
   "final-learning-rate": 2e-4,
   "held-out-share": 0.005,
   epochs: 10,
 };
 const noDropout = { "attention-dropout": 0, "hidden-dropout": 0 };
-const tuned = { ...sft, ...noDropout, steps: 1600 };
+const tuned = { ...sft, ...noDropout, steps: 5000 };
 /** Short enough for three seeds of each variant. */
-const shortTuning = { ...sft, steps: 300 };
+const shortTuning = { ...sft, steps: 400 };
 
 const reward = {
   data: "tasks/preferences.jsonl",
@@ -39,28 +48,34 @@ const reward = {
 
 const dpo = {
   data: "tasks/preferences.jsonl",
-  steps: 120,
   "learning-rate": 3e-4,
   "final-learning-rate": 3e-5,
   "batch-pairs": 32,
   "max-answer-tokens": 32,
   "online-share": 0.5,
   "ema-decay": 0.95,
+  "sft-coefficient": 1,
   "reward-model": "judge-1",
   exam: "tasks/test.jsonl",
   "held-out-share": 0.01,
-  "evaluate-every": 20,
 };
+const alignment = { ...dpo, steps: 250, "evaluate-every": 50 };
+/** Short enough for three seeds of each variant. */
+const shortAlignment = { ...dpo, steps: 80, "evaluate-every": 20 };
 
-/** What each variant of DPO has otherwise. The last is made to be hacked: nothing holds the policy back from what the judge likes. */
+/** What each variant of short DPO has otherwise than the first. The last is made to be hacked: nothing holds the policy back from what the judge likes. */
 export const dpoVariants: Record<string, Record<string, string | number>> = {
-  both: {},
+  mixed: {},
   "no-ema": { "ema-decay": 0 },
   "no-sft-term": { "sft-coefficient": 0 },
   offline: { "online-share": 0 },
   online: { "online-share": 1 },
   hacked: { "online-share": 1, "sft-coefficient": 0, "ema-decay": 0, beta: 0.01, "learning-rate": 1e-3 },
 };
+
+const shortVariants = Object.fromEntries(
+  Object.entries(dpoVariants).map(([variant, changes]) => [variant, { ...shortAlignment, ...changes }]),
+);
 
 export const sftVariants: Record<string, Record<string, string | number>> = {
   "dropout-on": {},
@@ -77,12 +92,12 @@ export const recipeRuns: readonly RecipeRun[] = [
   },
   { name: "tuned-1", command: "sft", args: ["base-1", ...flags({ ...tuned, seed: 1 })], examples: 0 },
   { name: "judge-1", command: "reward", args: ["tuned-1", ...flags({ ...reward, seed: 1 })], examples: null },
-  ...Object.entries(dpoVariants).flatMap(([variant, changes]) =>
+  ...Object.entries({ both: alignment, ...shortVariants }).flatMap(([variant, options]) =>
     seeds.map(
       (seed): RecipeRun => ({
         name: `${variant}-${seed}`,
         command: "dpo",
-        args: ["tuned-1", ...flags({ ...dpo, ...changes, seed })],
+        args: ["tuned-1", ...flags({ ...options, seed })],
         examples: 0,
       }),
     ),

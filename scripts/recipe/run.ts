@@ -1,15 +1,19 @@
 /**
- * The recorded runs of docs/recipe.md: `node scripts/recipe/run.ts [--threads 1]` in the folder that shall hold them. What is there is
- * not made again, and what was stopped goes on; results are in recipe.jsonl, a line a run. `page.ts` writes the page from them.
+ * The recorded runs of docs/recipe.md: `node scripts/recipe/run.ts [NAME …] [--threads 1]` in the folder that shall hold them; all of
+ * them, or those that are named, so that two processes can share the work. What is there is not made again, and what was stopped goes
+ * on; results are in recipe.jsonl, a line a run. `page.ts` writes the page from them.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { type RecipeRun, recipeRuns } from "./plan.ts";
+import { lookBack, type RecipeRun, recipeRuns } from "./plan.ts";
 import type { RecipeRecord } from "./records.ts";
 
 const rookery = path.join(import.meta.dirname, "../../bin/rookery.js");
-const more = process.argv.slice(2);
+const words = process.argv.slice(2);
+const firstFlag = words.findIndex((word) => word.startsWith("--"));
+const named = firstFlag < 0 ? words : words.slice(0, firstFlag);
+const more = firstFlag < 0 ? [] : words.slice(firstFlag);
 const resultsFile = "recipe.jsonl";
 
 /** Runs a command; what it shows is shown, what it prints is answered. */
@@ -57,8 +61,9 @@ function measurementsOf(name: string): RecipeRecord["measurements"] {
 }
 
 if (!fs.existsSync("tasks/test.jsonl"))
-  run(["tasks", "generate", "tasks", "--count", "100000", "--test-count", "2600"]);
-if (!fs.existsSync("tasks/retrieval.jsonl")) run(["tasks", "retrieval", "tasks/retrieval.jsonl"]);
+  run(["tasks", "generate", "tasks", "--count", "300000", "--test-count", "2600"]);
+if (!fs.existsSync("tasks/tiny.jsonl")) run(["tasks", "retrieval", "tasks/tiny.jsonl", ...lookBack.tiny]);
+if (!fs.existsSync("tasks/short.jsonl")) run(["tasks", "retrieval", "tasks/short.jsonl", ...lookBack.short]);
 const done = fs.existsSync(resultsFile)
   ? fs
       .readFileSync(resultsFile, "utf8")
@@ -67,7 +72,7 @@ const done = fs.existsSync(resultsFile)
       .map((line) => (JSON.parse(line) as RecipeRecord).name)
   : [];
 for (const one of recipeRuns) {
-  if (done.includes(one.name)) continue;
+  if (done.includes(one.name) || (named.length > 0 && !named.includes(one.name))) continue;
   make(one);
   const { name, examples } = one;
   const record: RecipeRecord = {
