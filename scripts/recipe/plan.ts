@@ -37,9 +37,13 @@ const tuned = { ...sft, ...noDropout, steps: 5000 };
 /** Short enough for three seeds of each variant. */
 const shortTuning = { ...sft, steps: 400 };
 
+/** Pairs of the tuned model's own mistakes (own-pairs.ts). */
+export const ownPairs = "tasks/own.jsonl";
+
 const reward = {
-  data: "tasks/preferences.jsonl",
-  steps: 400,
+  data: ownPairs,
+  epochs: 10,
+  steps: 250,
   "learning-rate": 1e-3,
   "final-learning-rate": 1e-4,
   "batch-pairs": 64,
@@ -47,21 +51,22 @@ const reward = {
 };
 
 const dpo = {
-  data: "tasks/preferences.jsonl",
-  "learning-rate": 3e-4,
-  "final-learning-rate": 3e-5,
-  "batch-pairs": 32,
+  data: ownPairs,
+  epochs: 10,
+  "learning-rate": 4e-4,
+  "final-learning-rate": 2e-5,
+  "warmup-share": 0.1,
+  "batch-pairs": 64,
   "max-answer-tokens": 32,
-  "online-share": 0.5,
-  "ema-decay": 0.95,
-  "sft-coefficient": 1,
+  "ema-decay": 0.97,
+  "sft-coefficient": 2,
   "reward-model": "judge-1",
   exam: "tasks/test.jsonl",
   "held-out-share": 0.01,
 };
-const alignment = { ...dpo, steps: 250, "evaluate-every": 50 };
+const alignment = { ...dpo, steps: 300, "online-share": 0, "evaluate-every": 50 };
 /** Short enough for three seeds of each variant. */
-const shortAlignment = { ...dpo, steps: 80, "evaluate-every": 20 };
+const shortAlignment = { ...dpo, steps: 40, "batch-pairs": 32, "online-share": 0.5, "evaluate-every": 20 };
 
 /** What each variant of short DPO has otherwise than the first. The last is made to be hacked: nothing holds the policy back from what the judge likes. */
 export const dpoVariants: Record<string, Record<string, string | number>> = {
@@ -92,8 +97,8 @@ export const recipeRuns: readonly RecipeRun[] = [
   },
   { name: "tuned-1", command: "sft", args: ["base-1", ...flags({ ...tuned, seed: 1 })], examples: 0 },
   { name: "judge-1", command: "reward", args: ["tuned-1", ...flags({ ...reward, seed: 1 })], examples: null },
-  ...Object.entries({ both: alignment, ...shortVariants }).flatMap(([variant, options]) =>
-    seeds.map(
+  ...Object.entries({ aligned: alignment, ...shortVariants }).flatMap(([variant, options]) =>
+    seeds.slice(0, variant === "hacked" ? 1 : undefined).map(
       (seed): RecipeRun => ({
         name: `${variant}-${seed}`,
         command: "dpo",

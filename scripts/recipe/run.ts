@@ -6,7 +6,8 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { lookBack, type RecipeRun, recipeRuns } from "./plan.ts";
+import { writeOwnPairs } from "./own-pairs.ts";
+import { lookBack, ownPairs, type RecipeRun, recipeRuns } from "./plan.ts";
 import type { RecipeRecord } from "./records.ts";
 
 const rookery = path.join(import.meta.dirname, "../../bin/rookery.js");
@@ -73,6 +74,11 @@ const done = fs.existsSync(resultsFile)
   : [];
 for (const one of recipeRuns) {
   if (done.includes(one.name) || (named.length > 0 && !named.includes(one.name))) continue;
+  if (one.args.includes(ownPairs) && !fs.existsSync(ownPairs)) {
+    writeOwnPairs("tasks/preferences.jsonl", ownPairs, (questions, answers) =>
+      run(["tasks", "score", "tuned-1", "--data", questions, "--out", answers, ...more]),
+    );
+  }
   make(one);
   const { name, examples } = one;
   const record: RecipeRecord = {
