@@ -56,6 +56,14 @@ function train(command: string, name: string, ...options: (string | number)[]): 
   rookery(command, ...(isBegun ? ["--resume"] : options), ...place);
 }
 
+/** What a run weighs is of no use once it is scored: what is kept is a line of results. */
+function record(name: string, row: GainRow): void {
+  addResult(folder, row);
+  for (const part of ["checkpoints", "model"]) {
+    fs.rmSync(inFolder(`runs/${name}/${part}`), { recursive: true, force: true });
+  }
+}
+
 function writeLines(name: string, records: readonly object[]): string {
   const file = inFolder(name);
   fs.writeFileSync(file, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
@@ -151,7 +159,7 @@ function measureSft(seed: number, { unfiltered, filtered }: { unfiltered: string
       ...["--learning-rate", 0.002, "--final-learning-rate", 0.0002],
       ...["--attention-dropout", 0, "--hidden-dropout", 0],
     );
-    addResult(folder, { part: "sft", arm, seed, test: score(name, "test"), unseen: score(name, "unseen") });
+    record(name, { part: "sft", arm, seed, test: score(name, "test"), unseen: score(name, "unseen") });
   }
 }
 
@@ -199,7 +207,7 @@ function measurePretraining(seed: number, filtered: string): void {
       ...["eval", "run", name, "--texts", `natural=${heldOutNatural}`, "--texts", `tasks=${heldOutTasks}`],
       ...["--threads", 1, "--name", name, "--results-folder", inFolder("evals"), "--runs-folder", inFolder("runs")],
     ) as { texts: { domain: string; bitsPerByte: number }[] };
-    addResult(folder, {
+    record(name, {
       ...{ part: "pretraining", arm, seed },
       test: score(name, "test", "--examples", 4, "--examples-from", files.natural),
       bitsPerByte: Object.fromEntries(texts.map(({ domain, bitsPerByte }) => [domain, bitsPerByte])),
