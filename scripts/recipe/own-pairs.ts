@@ -4,11 +4,20 @@
  */
 import fs from "node:fs";
 
-type Pair = { prompt: { role: string; content: string }[]; chosen: string; rejected: string; id: string };
+type Pair = {
+  prompt: { role: string; content: string }[];
+  chosen: string;
+  rejected: string;
+  id: string;
+  family: string;
+};
 type Answer = { id: string; given: string; isRight: boolean };
 
-/** One question of so many is asked. */
+/** Of a family with many questions, one of so many is asked. */
 const stride = 4;
+const fewQuestions = 2000;
+/** A set in which families count alike takes at most so many pairs of each. */
+const mostOfFamily = 1500;
 
 const linesOf = <Value>(file: string) =>
   fs
@@ -19,20 +28,28 @@ const linesOf = <Value>(file: string) =>
 const writeLines = (file: string, values: readonly object[]) =>
   fs.writeFileSync(file, values.map((value) => `${JSON.stringify(value)}\n`).join(""));
 
-/** @param answer answers the questions of a file, into another: `rookery tasks score`. */
+/**
+ * Writes two sets: as families come, and with families alike, since small ones are forgotten between large ones.
+ * @param answer answers the questions of a file, into another: `rookery tasks score`.
+ */
 export function writeOwnPairs(
   pairsFile: string,
-  out: string,
+  out: { asTheyCome: string; balanced: string },
   answer: (questions: string, answers: string) => void,
 ): void {
-  const asked = linesOf<Pair>(pairsFile).filter((_, index) => index % stride === 0);
-  const [questions, answers] = [`${out}.questions`, `${out}.answers`];
+  const all = linesOf<Pair>(pairsFile);
+  const families = Map.groupBy(all, ({ family }) => family);
+  const asked = all.filter(({ family }, index) => index % stride === 0 || families.get(family)!.length < fewQuestions);
+  const [questions, answers] = ["questions", "answers"].map((what) => `${out.asTheyCome}.${what}.jsonl`) as [
+    string,
+    string,
+  ];
   const conversations = asked.map(({ prompt, chosen, rejected: _, ...rest }) => {
     return { messages: [...prompt, { role: "assistant", content: chosen }], ...rest };
   });
-  writeLines(`${questions}.jsonl`, conversations);
-  answer(`${questions}.jsonl`, `${answers}.jsonl`);
-  const given = new Map(linesOf<Answer>(`${answers}.jsonl`).map((one) => [one.id, one]));
+  writeLines(questions, conversations);
+  answer(questions, answers);
+  const given = new Map(linesOf<Answer>(answers).map((one) => [one.id, one]));
   const own: Pair[] = [];
   const known: Pair[] = [];
   for (const pair of asked) {
@@ -41,7 +58,12 @@ export function writeOwnPairs(
     if (said.isRight) known.push(pair);
     else own.push({ ...pair, rejected: said.given });
   }
-  const step = known.length / own.length;
-  const kept = own.map((_, index) => known[Math.floor(index * step)]!);
-  writeLines(out, [...own, ...(step < 1 ? known : kept)]);
+  const step = Math.max(1, known.length / own.length);
+  const spread = known.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+  writeLines(out.asTheyCome, [...own, ...spread]);
+  const alike = [...Map.groupBy([...own, ...known], ({ family }) => family).values()];
+  writeLines(
+    out.balanced,
+    alike.flatMap((pairs) => pairs.slice(0, mostOfFamily)),
+  );
 }

@@ -37,11 +37,11 @@ const tuned = { ...sft, ...noDropout, steps: 5000 };
 /** Short enough for three seeds of each variant. */
 const shortTuning = { ...sft, steps: 400 };
 
-/** Pairs of the tuned model's own mistakes (own-pairs.ts). */
-export const ownPairs = "tasks/own.jsonl";
+/** Pairs of the tuned model's own mistakes (own-pairs.ts): as families come, and with families alike. */
+export const ownPairs = { asTheyCome: "tasks/own.jsonl", balanced: "tasks/own-balanced.jsonl" };
 
 const reward = {
-  data: ownPairs,
+  data: ownPairs.asTheyCome,
   epochs: 10,
   steps: 250,
   "learning-rate": 1e-3,
@@ -51,7 +51,7 @@ const reward = {
 };
 
 const dpo = {
-  data: ownPairs,
+  data: ownPairs.asTheyCome,
   epochs: 10,
   "learning-rate": 4e-4,
   "final-learning-rate": 2e-5,
@@ -64,7 +64,7 @@ const dpo = {
   exam: "tasks/test.jsonl",
   "held-out-share": 0.01,
 };
-const alignment = { ...dpo, steps: 300, "online-share": 0, "evaluate-every": 50 };
+const alignment = { ...dpo, data: ownPairs.balanced, steps: 300, "online-share": 0, "evaluate-every": 50 };
 /** Short enough for three seeds of each variant. */
 const shortAlignment = { ...dpo, steps: 40, "batch-pairs": 32, "online-share": 0.5, "evaluate-every": 20 };
 

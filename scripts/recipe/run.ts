@@ -74,7 +74,7 @@ const done = fs.existsSync(resultsFile)
   : [];
 for (const one of recipeRuns) {
   if (done.includes(one.name) || (named.length > 0 && !named.includes(one.name))) continue;
-  if (one.args.includes(ownPairs) && !fs.existsSync(ownPairs)) {
+  if (one.args.some((word) => Object.values(ownPairs).includes(word)) && !fs.existsSync(ownPairs.balanced)) {
     writeOwnPairs("tasks/preferences.jsonl", ownPairs, (questions, answers) =>
       run(["tasks", "score", "tuned-1", "--data", questions, "--out", answers, ...more]),
     );
