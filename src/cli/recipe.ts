@@ -88,7 +88,7 @@ export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersio
 
 /** Which part of the time each stage may take; the rest is for reading data, measuring and writing. */
 const shares = { pretraining: 0.4, longContext: 0.05, sft: 0.25, reward: 0.06, dpo: 0.08 };
-const quickShare = 0.3;
+const quickShare = 0.24;
 
 /** What a small model wants: rates a hundred times those of a large one, and no dropout, since tasks never run out. */
 const sequenceLength = 512;
