@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
+import { writeSection } from "../scripts/docs-section.ts";
 import { hash32, streamKeys } from "../src/base/random.ts";
 import { account } from "../src/model/accounting.ts";
 import { presets } from "../src/model/presets.ts";
@@ -77,11 +78,8 @@ function table(rows: readonly Row[]): string {
 function write(rows: readonly Row[]): void {
   const docs = path.join(import.meta.dirname, "..", "docs");
   const page = path.join(docs, "long-context.md");
-  const [begin, end] = ["<!-- growth: written by bench/long-context.ts -->", "<!-- growth ends -->"];
-  const text = fs.readFileSync(page, "utf8");
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`${page} has no place for the table`);
-  fs.writeFileSync(page, `${text.slice(0, from)}${begin}\n\n${table(rows)}\n\n${text.slice(to)}`);
+  const marks = ["<!-- growth: written by bench/long-context.ts -->", "<!-- growth ends -->"] as const;
+  writeSection(page, marks, ["", table(rows), ""]);
   const common = { xLabel: "tokens a row", xTicks: rows.map(({ tokens }) => tokens) };
   const line = (name: string, y: (row: Row) => number, isDashed = false) => {
     return { name, isDashed, points: rows.map((row) => ({ x: row.tokens, y: y(row) })) };

@@ -2,7 +2,8 @@
  * Preference pairs of a model's own mistakes: the questions of tasks/preferences.jsonl are answered by it, and what is wrong stands
  * against the right answer. As many questions that it answers rightly keep their made-up mistake, so that they are not forgotten.
  */
-import fs from "node:fs";
+import { writeJsonLines } from "../../src/base/files.ts";
+import { readJsonLines } from "../json-lines.ts";
 
 type Pair = {
   prompt: { role: string; content: string }[];
@@ -19,15 +20,6 @@ const fewQuestions = 2000;
 /** A set in which families count alike takes at most so many pairs of each. */
 const mostOfFamily = 1500;
 
-const linesOf = <Value>(file: string) =>
-  fs
-    .readFileSync(file, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Value);
-const writeLines = (file: string, values: readonly object[]) =>
-  fs.writeFileSync(file, values.map((value) => `${JSON.stringify(value)}\n`).join(""));
-
 /**
  * Writes two sets: as families come, and with families alike, since small ones are forgotten between large ones.
  * @param answer answers the questions of a file, into another: `rookery tasks score`.
@@ -37,19 +29,17 @@ export function writeOwnPairs(
   out: { asTheyCome: string; balanced: string },
   answer: (questions: string, answers: string) => void,
 ): void {
-  const all = linesOf<Pair>(pairsFile);
+  const all = readJsonLines<Pair>(pairsFile);
   const families = Map.groupBy(all, ({ family }) => family);
   const asked = all.filter(({ family }, index) => index % stride === 0 || families.get(family)!.length < fewQuestions);
-  const [questions, answers] = ["questions", "answers"].map((what) => `${out.asTheyCome}.${what}.jsonl`) as [
-    string,
-    string,
-  ];
+  const questions = `${out.asTheyCome}.questions.jsonl`;
+  const answers = `${out.asTheyCome}.answers.jsonl`;
   const conversations = asked.map(({ prompt, chosen, rejected: _, ...rest }) => {
     return { messages: [...prompt, { role: "assistant", content: chosen }], ...rest };
   });
-  writeLines(questions, conversations);
+  writeJsonLines(questions, conversations);
   answer(questions, answers);
-  const given = new Map(linesOf<Answer>(answers).map((one) => [one.id, one]));
+  const given = new Map(readJsonLines<Answer>(answers).map((one) => [one.id, one]));
   const own: Pair[] = [];
   const known: Pair[] = [];
   for (const pair of asked) {
@@ -60,9 +50,9 @@ export function writeOwnPairs(
   }
   const step = Math.max(1, known.length / own.length);
   const spread = known.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
-  writeLines(out.asTheyCome, [...own, ...spread]);
+  writeJsonLines(out.asTheyCome, [...own, ...spread]);
   const alike = [...Map.groupBy([...own, ...known], ({ family }) => family).values()];
-  writeLines(
+  writeJsonLines(
     out.balanced,
     alike.flatMap((pairs) => pairs.slice(0, mostOfFamily)),
   );

@@ -1,25 +1,21 @@
 /** Writes the tables and plots of docs/recipe.md: `node scripts/recipe/page.ts recipe.jsonl`. */
 import fs from "node:fs";
 import path from "node:path";
-import { bootstrapInterval } from "../../src/eval/paired.ts";
 import { barsSvg } from "../../src/report/bars.ts";
 import { plotSvg } from "../../src/report/plot.ts";
+import { meanOf } from "../../src/scaling/numeric.ts";
+import { writeSection } from "../docs-section.ts";
+import { readJsonLines } from "../json-lines.ts";
 import { dpoVariants, sftVariants } from "./plan.ts";
-import { familyOf, macroShare, pairedDifferences, type RecipeRecord } from "./records.ts";
+import { familyOf, familyShare, gainText, macroShare, percent, type RecipeRecord } from "./records.ts";
 
 const docs = path.join(import.meta.dirname, "../../docs");
 const [file = "recipe.jsonl"] = process.argv.slice(2);
-const records = fs
-  .readFileSync(file, "utf8")
-  .trim()
-  .split("\n")
-  .map((line) => JSON.parse(line) as RecipeRecord);
+const records = readJsonLines<RecipeRecord>(file);
 const of = (variant: string) => records.filter(({ name }) => name.replace(/-\d+$/, "") === variant);
 const answersOf = (variant: string, which: "test" | "unseen" = "test") =>
   of(variant).flatMap((one) => (one[which] ? [one[which]] : []));
 fs.mkdirSync(path.join(docs, "recipe"), { recursive: true });
-const percent = (share: number) => (100 * share).toFixed(1);
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Exact match of each seed, and the difference to another variant with its 95% interval over questions. */
 function row(variant: string, against: string): string {
@@ -27,12 +23,9 @@ function row(variant: string, against: string): string {
   if (test.length === 0) return `| ${variant} | not run | | |`;
   const shares = test.map(macroShare);
   const seedsShown = shares.map(percent).join(", ");
-  const unseen = percent(mean(answersOf(variant, "unseen").map(macroShare)));
+  const unseen = percent(meanOf(answersOf(variant, "unseen").map(macroShare)));
   if (variant === against || before.length === 0) return `| ${variant} | ${seedsShown} | ${unseen} | |`;
-  const groups = pairedDifferences(before, test);
-  const [low, high] = bootstrapInterval(groups, { confidence: 0.95, seed: 1 });
-  const difference = mean(shares) - mean(before.map(macroShare));
-  return `| ${variant} | ${seedsShown} | ${unseen} | ${percent(difference)} (${percent(low)} to ${percent(high)}) |`;
+  return `| ${variant} | ${seedsShown} | ${unseen} | ${gainText(before, test)} |`;
 }
 
 function table(variants: readonly string[], against: string): string[] {
@@ -46,10 +39,8 @@ function table(variants: readonly string[], against: string): string[] {
 /** Exact match of each family after each stage, the mean of its seeds. */
 function familyTable(stages: readonly string[]): string[] {
   const shareOf = (stage: string, which: "test" | "unseen", family: string) => {
-    const answers = answersOf(stage, which).flatMap((one) =>
-      Object.entries(one).flatMap(([id, isRight]) => (familyOf(id) === family ? [isRight] : [])),
-    );
-    return answers.length === 0 ? "" : percent(mean(answers));
+    const answers = answersOf(stage, which);
+    return answers.length === 0 ? "" : percent(familyShare(answers, family));
   };
   const rows = (["test", "unseen"] as const).flatMap((which) => {
     const families = [...new Set(Object.keys(answersOf(stages[0]!, which)[0] ?? {}).map(familyOf))].sort();
@@ -61,7 +52,7 @@ function familyTable(stages: readonly string[]): string[] {
   return [`| right, % | ${stages.join(" | ")} |`, `| --- |${" --- |".repeat(stages.length)}`, ...rows];
 }
 
-/** What the reward model ranks rightly of held-out pairs, as it learns. */
+/** What the reward model ranks rightly of held-out pairs at its end. */
 function judgeLine(): string {
   const last = of("judge")[0]?.measurements.at(-1);
   if (!last) return "";
@@ -75,7 +66,7 @@ function bars(title: string, variants: readonly string[], name: string): string 
     title,
     partNames: [],
     bars: shown.map((variant) => {
-      const share = mean(answersOf(variant).map(macroShare));
+      const share = meanOf(answersOf(variant).map(macroShare));
       return { name: variant, parts: [share], label: `${percent(share)}%` };
     }),
   });
@@ -106,9 +97,8 @@ function curves(variants: readonly string[]): string {
   return `![${title}](recipe/reward.svg)`;
 }
 
-const [begin, end] = ["<!-- recorded runs: scripts/recipe/page.ts -->", "<!-- end -->"];
-const section = [
-  begin,
+const marks = ["<!-- recorded runs: scripts/recipe/page.ts -->", "<!-- end -->"] as const;
+writeSection(path.join(docs, "recipe.md"), marks, [
   "### Stages",
   "",
   ...table(["base", "tuned", "aligned"], "tuned"),
@@ -130,8 +120,4 @@ const section = [
   ...table(Object.keys(sftVariants), "dropout-on"),
   "",
   bars("Exact match after SFT of 400 updates", Object.keys(sftVariants), "sft.svg"),
-  end,
-].join("\n");
-const page = path.join(docs, "recipe.md");
-const text = fs.readFileSync(page, "utf8");
-fs.writeFileSync(page, text.slice(0, text.indexOf(begin)) + section + text.slice(text.indexOf(end) + end.length));
+]);

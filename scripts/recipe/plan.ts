@@ -1,5 +1,6 @@
 /** What the recorded runs are: each a command of Rookery, by name, in the order in which they need each other. */
 import path from "node:path";
+import { lookBackTexts } from "../../src/tasks/retrieval.ts";
 
 export type RecipeRun = {
   /** Its name among the runs; what stands before the last "-" is the variant, what stands after it the seed. */
@@ -15,13 +16,10 @@ export const seeds = [1, 2, 3];
 const flags = (options: Record<string, string | number>) =>
   Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
-/** Texts that teach to look back, as `rookery tasks retrieval` makes them: lists read twice, and questions about a few lines. */
+/** Texts that teach to look back, by the names that pretrain.yaml has for them. */
 export const lookBack = {
-  tiny: "--kinds words,copy --min-characters 10 --max-characters 60 --count 100000 --seed 1".split(" "),
-  short:
-    "--kinds words,copy,passkey,key-value,key-value,lines,lines --min-characters 30 --max-characters 220 --questions 3 --count 60000 --seed 2".split(
-      " ",
-    ),
+  tiny: { ...lookBackTexts.lists, count: 100_000, seed: 1 },
+  short: { ...lookBackTexts.lookups, count: 60_000, seed: 2 },
 };
 
 const sft = {

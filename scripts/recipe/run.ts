@@ -6,9 +6,11 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { retrievalSchema, writeRetrievalTexts } from "../../src/cli/commands/tasks-retrieval.ts";
+import { readJsonLines } from "../json-lines.ts";
 import { writeOwnPairs } from "./own-pairs.ts";
 import { lookBack, ownPairs, type RecipeRun, recipeRuns } from "./plan.ts";
-import type { RecipeRecord } from "./records.ts";
+import { type Answers, type RecipeRecord, readAnswers } from "./records.ts";
 
 const rookery = path.join(import.meta.dirname, "../../bin/rookery.js");
 const words = process.argv.slice(2);
@@ -36,42 +38,29 @@ function make({ name, command, args }: RecipeRun): void {
 }
 
 /** Answers to the questions of a file, by id: 1 for a right one. */
-function score(name: string, examples: number, which: string): Record<string, 0 | 1> {
+function score(name: string, examples: number, which: string): Answers {
   const out = path.join("runs", name, `${which}.answers.jsonl`);
   const shown = examples > 0 ? ["--examples", String(examples), "--examples-from", "tasks/train.jsonl"] : [];
   if (!fs.existsSync(out)) {
     run(["tasks", "score", name, "--data", `tasks/${which}.jsonl`, "--out", out, ...shown, ...more]);
   }
-  const lines = fs.readFileSync(out, "utf8").trim().split("\n");
-  return Object.fromEntries(
-    lines.map((line) => {
-      const { id, isRight } = JSON.parse(line) as { id: string; isRight: boolean };
-      return [id, isRight ? 1 : 0];
-    }),
-  );
+  return readAnswers(out);
 }
 
 function measurementsOf(name: string): RecipeRecord["measurements"] {
-  const lines = fs
-    .readFileSync(path.join("runs", name, "metrics.jsonl"), "utf8")
-    .trim()
-    .split("\n");
-  return lines
-    .map((line) => JSON.parse(line) as RecipeRecord["measurements"][number] & { kind: string })
-    .filter(({ kind }) => kind === "stage-evaluation" || kind === "evaluation");
+  const lines = readJsonLines<RecipeRecord["measurements"][number] & { kind: string }>(
+    path.join("runs", name, "metrics.jsonl"),
+  );
+  return lines.filter(({ kind }) => kind === "stage-evaluation" || kind === "evaluation");
 }
 
 if (!fs.existsSync("tasks/test.jsonl"))
   run(["tasks", "generate", "tasks", "--count", "300000", "--test-count", "2600"]);
-if (!fs.existsSync("tasks/tiny.jsonl")) run(["tasks", "retrieval", "tasks/tiny.jsonl", ...lookBack.tiny]);
-if (!fs.existsSync("tasks/short.jsonl")) run(["tasks", "retrieval", "tasks/short.jsonl", ...lookBack.short]);
-const done = fs.existsSync(resultsFile)
-  ? fs
-      .readFileSync(resultsFile, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => (JSON.parse(line) as RecipeRecord).name)
-  : [];
+for (const [which, settings] of Object.entries(lookBack)) {
+  const out = `tasks/${which}.jsonl`;
+  if (!fs.existsSync(out)) await writeRetrievalTexts(retrievalSchema.parse({ ...settings, out }), {});
+}
+const done = fs.existsSync(resultsFile) ? readJsonLines<RecipeRecord>(resultsFile).map(({ name }) => name) : [];
 for (const one of recipeRuns) {
   if (done.includes(one.name) || (named.length > 0 && !named.includes(one.name))) continue;
   if (one.args.some((word) => Object.values(ownPairs).includes(word)) && !fs.existsSync(ownPairs.balanced)) {

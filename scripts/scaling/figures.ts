@@ -1,10 +1,8 @@
 /** Draws the figures of docs/scaling from its two tables: `node scripts/scaling/figures.ts`. */
 import fs from "node:fs";
 import path from "node:path";
-import { isoFlopPlot, powerLawPlot } from "../../src/report/law-plots.ts";
+import { fittedCurves, isoFlopPlot, powerLawPlot } from "../../src/report/law-plots.ts";
 import { fitScalingLaw } from "../../src/scaling/fit.ts";
-import { quadraticAt } from "../../src/scaling/isoflop.ts";
-import { logSpaced } from "../../src/scaling/numeric.ts";
 import { planCurves } from "../../src/scaling/plan-curves.ts";
 import { readTable } from "../../src/scaling/table-file.ts";
 
@@ -13,19 +11,15 @@ const points = await readTable(path.join(folder, "sweep.parquet"));
 const heldOut = await readTable(path.join(folder, "held-out.parquet"));
 const { law, budgets } = fitScalingLaw(points, { name: "sweep", source: "sweep.parquet", resamples: 1000, seed: 1 });
 
-const curves = budgets.map(({ minimum, points: runs, quadratic }) => ({
-  compute: minimum.compute,
-  points: logSpaced(runs[0]!.parameters, runs.at(-1)!.parameters, 31).map((activatedParameters) => {
-    return { activatedParameters, loss: quadraticAt(quadratic, activatedParameters) };
-  }),
-  best: { activatedParameters: minimum.parameters, loss: minimum.loss },
-}));
 const dots = (name: string, runs: typeof points) => ({
   name,
   points: runs.map(({ parameters, loss }) => ({ x: parameters, y: loss })),
 });
 const marks = [dots("runs of the fit", points), dots("runs foretold", heldOut)];
-fs.writeFileSync(path.join(folder, "curves.svg"), isoFlopPlot("Loss by size, a curve a budget", curves, marks));
+fs.writeFileSync(
+  path.join(folder, "curves.svg"),
+  isoFlopPlot("Loss by size, a curve a budget", fittedCurves(budgets), marks),
+);
 const minima = law.minima.map(({ compute, parameters }) => ({ x: compute, y: parameters }));
 fs.writeFileSync(
   path.join(folder, "sizes.svg"),

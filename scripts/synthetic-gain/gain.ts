@@ -10,6 +10,7 @@
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { writeJsonLines } from "../../src/base/files.ts";
 import { starterParts } from "../../src/data/starter.ts";
 import { synthOptionsSchema } from "../../src/synth/options.ts";
 import { reportSynthesis } from "../../src/synth/report.ts";
@@ -18,7 +19,9 @@ import { synthesize } from "../../src/synth/synthesize.ts";
 import { makeTasks, taskFamilies } from "../../src/tasks/generate.ts";
 import { taskConversation, taskDocument } from "../../src/tasks/records.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { type Answers, addResult, type GainRow, readResults } from "./results.ts";
+import { readJsonLines } from "../json-lines.ts";
+import { type Answers, readAnswers } from "../recipe/records.ts";
+import { addResult, type GainRow, readResults } from "./results.ts";
 import { faultyTeacher } from "./teacher.ts";
 
 const [base, folder, seedCount = "3"] = process.argv.slice(2) as [string, string, string?];
@@ -66,16 +69,9 @@ function record(name: string, row: GainRow): void {
 
 function writeLines(name: string, records: readonly object[]): string {
   const file = inFolder(name);
-  fs.writeFileSync(file, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  writeJsonLines(file, records);
   return file;
 }
-
-const readLines = <Line>(file: string): Line[] =>
-  fs
-    .readFileSync(file, "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Line);
 
 const trained = taskFamilies().filter(({ isUnseen }) => !isUnseen);
 const unseen = taskFamilies().filter(({ isUnseen }) => isUnseen);
@@ -98,9 +94,7 @@ function score(name: string, questions: "test" | "unseen", ...more: (string | nu
   const out = inFolder(`runs/${name}/${questions}.answers.jsonl`);
   const place = ["--threads", 1, "--runs-folder", inFolder("runs")];
   rookery("tasks", "score", name, "--data", files[questions], "--out", out, ...place, ...more);
-  return Object.fromEntries(
-    readLines<{ id: string; isRight: boolean }>(out).map(({ id, isRight }) => [id, isRight ? 1 : 0]),
-  );
+  return readAnswers(out);
 }
 
 /** The same tasks, answered by the teacher: its first answer to each, and what the filters keep. */
@@ -170,16 +164,18 @@ function textsOf(pairs: readonly { question: string; answer: string }[]): { text
   );
 }
 
-function pretrainingFiles(
-  filtered: string,
-): Record<"natural" | "synthetic" | "heldOutNatural" | "heldOutTasks", string> {
+type PretrainingFiles = Record<"natural" | "synthetic" | "heldOutNatural" | "heldOutTasks", string>;
+
+function pretrainingFiles(filtered: string): PretrainingFiles {
   const documents = starterParts().flatMap((part) => part.files.flatMap((file) => [...part.read(file)]));
   const isHeldOut = (index: number) => index % 50 === 0;
   const texts = documents.map(({ text }) => ({ text }));
-  const pairs = readLines<{ messages: { content: string }[] }>(filtered).map(({ messages: [question, answer] }) => ({
-    question: question!.content,
-    answer: answer!.content,
-  }));
+  const pairs = readJsonLines<{ messages: { content: string }[] }>(filtered).map(
+    ({ messages: [question, answer] }) => ({
+      question: question!.content,
+      answer: answer!.content,
+    }),
+  );
   return {
     natural: writeLines(
       "texts.jsonl",
@@ -191,11 +187,11 @@ function pretrainingFiles(
   };
 }
 
-function measurePretraining(seed: number, filtered: string): void {
+function measurePretraining(seed: number, texts: PretrainingFiles): void {
   const arms = { "0%": 0, "21%": syntheticShare };
   for (const [arm, share] of Object.entries(arms)) {
     if (isDone("pretraining", arm, seed)) continue;
-    const { natural, synthetic: made, heldOutNatural, heldOutTasks } = pretrainingFiles(filtered);
+    const { natural, synthetic: made, heldOutNatural, heldOutTasks } = texts;
     const data = [{ path: natural, weight: 1 - share }, ...(share > 0 ? [{ path: made, weight: share }] : [])];
     const name = `base-${Number.parseInt(arm, 10)}-${seed}`;
     const config = inFolder(`${name}.json`);
@@ -203,18 +199,19 @@ function measurePretraining(seed: number, filtered: string): void {
     // lists of questions repeat their words
     fs.writeFileSync(config, JSON.stringify({ data, filters: { maxRepeatedShare: 1 }, ...sizes }));
     train("train", name, "--config", config, "--preset", "nano", "--tokenizer", base);
-    const { texts } = rookery(
+    const { texts: measured } = rookery(
       ...["eval", "run", name, "--texts", `natural=${heldOutNatural}`, "--texts", `tasks=${heldOutTasks}`],
       ...["--threads", 1, "--name", name, "--results-folder", inFolder("evals"), "--runs-folder", inFolder("runs")],
     ) as { texts: { domain: string; bitsPerByte: number }[] };
     record(name, {
       ...{ part: "pretraining", arm, seed },
       test: score(name, "test", "--examples", 4, "--examples-from", files.natural),
-      bitsPerByte: Object.fromEntries(texts.map(({ domain, bitsPerByte }) => [domain, bitsPerByte])),
+      bitsPerByte: Object.fromEntries(measured.map(({ domain, bitsPerByte }) => [domain, bitsPerByte])),
     });
   }
 }
 
 const sets = await synthetic();
 for (const seed of seeds) measureSft(seed, sets);
-for (const seed of seeds) measurePretraining(seed, sets.filtered);
+const texts = pretrainingFiles(sets.filtered);
+for (const seed of seeds) measurePretraining(seed, texts);

@@ -1,10 +1,11 @@
 /** Writes the tables and the plot of docs/recipe/synthetic.md: `node scripts/synthetic-gain/page.ts FOLDER`. */
 import fs from "node:fs";
 import path from "node:path";
-import { bootstrapInterval } from "../../src/eval/paired.ts";
 import { barsSvg } from "../../src/report/bars.ts";
-import { familyOf, macroShare, pairedDifferences } from "../recipe/records.ts";
-import { type Answers, type RowOf, readResults } from "./results.ts";
+import { meanOf } from "../../src/scaling/numeric.ts";
+import { writeSection } from "../docs-section.ts";
+import { familyOf, familyShare, gainText, macroShare, percent } from "../recipe/records.ts";
+import { type RowOf, readResults } from "./results.ts";
 
 const [folder = "."] = process.argv.slice(2);
 const docs = path.join(import.meta.dirname, "../../docs/recipe");
@@ -12,17 +13,8 @@ const rows = readResults(folder);
 const rowsOf = <Part extends "sft" | "pretraining">(part: Part, arm: string) =>
   rows.filter((row): row is RowOf<Part> => row.part === part && row.arm === arm);
 
-const percent = (share: number) => (100 * share).toFixed(1);
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const each = (values: readonly number[], shown: (value: number) => string) =>
-  `**${shown(mean(values))}** (${values.map(shown).join(", ")})`;
-
-/** By how much the answers after are right more often, in points, with the 95% interval over questions. */
-function difference(before: readonly Answers[], after: readonly Answers[]): string {
-  if (before === after || before.length === 0) return "";
-  const [low, high] = bootstrapInterval(pairedDifferences(before, after), { confidence: 0.95, seed: 1 });
-  return `${percent(mean(after.map(macroShare)) - mean(before.map(macroShare)))} (${percent(low)} to ${percent(high)})`;
-}
+  `**${shown(meanOf(values))}** (${values.map(shown).join(", ")})`;
 
 const sftArms = ["natural", "unfiltered", "filtered", "right"];
 const testsOf = (arm: string) => rowsOf("sft", arm).map(({ test }) => test);
@@ -36,18 +28,12 @@ function sftTable(): string[] {
       const tests = testsOf(arm);
       const unseen = rowsOf("sft", arm).map((row) => macroShare(row.unseen));
       const [fromNatural, fromUnfiltered] = [
-        arm === "natural" ? "" : difference(natural, tests),
-        arm === "natural" || arm === "unfiltered" ? "" : difference(unfiltered, tests),
+        arm === "natural" ? "" : gainText(natural, tests),
+        arm === "natural" || arm === "unfiltered" ? "" : gainText(unfiltered, tests),
       ];
       return `| ${arm} | ${each(tests.map(macroShare), percent)} | ${each(unseen, percent)} | ${fromNatural} | ${fromUnfiltered} |`;
     }),
   ];
-}
-
-/** Right answers of one family, all seeds together. */
-function familyShare(answers: readonly Answers[], family: string): number {
-  const own = answers.flatMap((one) => Object.entries(one).filter(([id]) => familyOf(id) === family));
-  return mean(own.map(([, right]) => right));
 }
 
 function familyTable(): string[] {
@@ -77,7 +63,7 @@ function pretrainingTable(): string[] {
           (value) => value.toFixed(3),
         );
       const tests = own.map(({ test }) => test);
-      const gain = arm === pretrainingArms[0] ? "" : difference(shownFirst, tests);
+      const gain = arm === pretrainingArms[0] ? "" : gainText(shownFirst, tests);
       return `| ${arm} | ${bits("natural")} | ${bits("tasks")} | ${each(tests.map(macroShare), percent)} | ${gain} |`;
     }),
   ];
@@ -105,11 +91,8 @@ function teacherWords(): string {
   )}% of them wrong, and ${percent(answerable.keptRight / answerable.records)}% of those that had a right answer.`;
 }
 
-const [begin, end] = ["<!-- measured: scripts/synthetic-gain/page.ts -->", "<!-- end -->"];
-const section = [
-  ...[begin, teacherWords(), "", "## SFT", "", ...sftTable(), "", plot(), "", ...familyTable()],
-  ...["", "## Pretraining", "", ...pretrainingTable(), end],
-].join("\n");
-const page = path.join(docs, "synthetic.md");
-const text = fs.readFileSync(page, "utf8");
-fs.writeFileSync(page, text.slice(0, text.indexOf(begin)) + section + text.slice(text.indexOf(end) + end.length));
+const marks = ["<!-- measured: scripts/synthetic-gain/page.ts -->", "<!-- end -->"] as const;
+writeSection(path.join(docs, "synthetic.md"), marks, [
+  ...[teacherWords(), "", "## SFT", "", ...sftTable(), "", plot(), "", ...familyTable()],
+  ...["", "## Pretraining", "", ...pretrainingTable()],
+]);

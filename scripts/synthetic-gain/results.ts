@@ -1,9 +1,8 @@
 /** What the runs of gain.ts left: a line each in results.jsonl, where what is done is not done again. */
 import fs from "node:fs";
 import path from "node:path";
-
-/** By the id of the question: whether the answer was right. */
-export type Answers = Record<string, 0 | 1>;
+import { readJsonLines } from "../json-lines.ts";
+import type { Answers } from "../recipe/records.ts";
 
 export type GainRow = { arm: string; seed: number } & (
   | {
@@ -22,9 +21,8 @@ export type RowOf<Part extends GainRow["part"]> = Extract<GainRow, { part: Part 
 const resultsFile = (folder: string) => path.join(folder, "results.jsonl");
 
 export function readResults(folder: string): GainRow[] {
-  if (!fs.existsSync(resultsFile(folder))) return [];
-  const lines = fs.readFileSync(resultsFile(folder), "utf8").trimEnd().split("\n");
-  return lines.map((line) => JSON.parse(line) as GainRow);
+  const file = resultsFile(folder);
+  return fs.existsSync(file) ? readJsonLines<GainRow>(file) : [];
 }
 
 export function addResult(folder: string, row: GainRow): void {

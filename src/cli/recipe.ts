@@ -11,6 +11,7 @@ import type { CommandContext } from "../base/events.ts";
 import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { rookeryVersion } from "../base/version.ts";
+import { lookBackTexts } from "../tasks/retrieval.ts";
 import type { TaskReport } from "../tasks/score.ts";
 import type { TrainingEvent } from "../train/events.ts";
 import { trainOptionsSchema } from "../train/options.ts";
@@ -103,14 +104,6 @@ const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5 };
 /** At this size updates matter more than tokens an update, and what looks back over a few tokens is learnt soonest. */
 const batchTokens = 2048;
 const pretrainingLength = 256;
-/** Texts that teach to look back: lists read twice, and questions about a few lines. */
-const lookBack = {
-  lists: { kinds: ["words", "copy"], minCharacters: 10, maxCharacters: 60 },
-  lookups: {
-    kinds: ["words", "copy", "passkey", "key-value", "key-value", "lines", "lines"],
-    ...{ minCharacters: 30, maxCharacters: 220, questions: 3 },
-  },
-};
 const batchPairs = 32;
 /** Tokens of a pair of answers to a task with its prompts, about; and how many a DPO step reads and writes for each. */
 const pairTokens = 80;
@@ -177,7 +170,7 @@ class Recipe {
       );
       // tasks have sentences, too, where the texts have none
       const haystack = [...data.map((source) => weighted(source).path), path.join(written.folder, "texts.jsonl")];
-      for (const [which, settings] of Object.entries(lookBack)) {
+      for (const [which, settings] of Object.entries(lookBackTexts)) {
         const out = path.join(written.folder, `${which}.jsonl`);
         const retrieval = retrievalSchema.parse({ ...settings, out, haystack, count, seed, overwrite: true });
         await writeRetrievalTexts(retrieval, context);

@@ -41,6 +41,15 @@ export const modelConfigSchema = z.strictObject({
 
 export type ModelConfig = z.infer<typeof modelConfigSchema>;
 
+/** Some fields of a configuration; those without a value are as if they were not there. */
+export type ModelDifferences = { [Key in keyof ModelConfig]?: ModelConfig[Key] | undefined };
+
+/** `base` with what differs from it; both together must be whole. @throws RookeryError as `checkModelConfig` does. */
+export function configWith(base: Partial<ModelConfig>, differences: ModelDifferences): ModelConfig {
+  const given = Object.entries(differences).filter(([, value]) => value !== undefined);
+  return checkModelConfig({ ...base, ...Object.fromEntries(given) } as ModelConfig);
+}
+
 /**
  * Checks what one field alone cannot show.
  * @throws RookeryError INVALID_CONFIG, naming the two values that do not go together.

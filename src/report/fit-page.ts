@@ -1,21 +1,13 @@
 /** A scaling fit as a page that stands alone; all that its plots show is in the fit, which lies in the page as JSON, too. */
-import { quadraticAt } from "../scaling/isoflop.ts";
-import { logSpaced } from "../scaling/numeric.ts";
 import { planCurves } from "../scaling/plan-curves.ts";
 import type { CheckedFit } from "../scaling/predict.ts";
 import { countText, flopsText, intervalText } from "./figures.ts";
-import { isoFlopPlot, powerLawPlot } from "./law-plots.ts";
+import { fittedCurves, isoFlopPlot, powerLawPlot } from "./law-plots.ts";
 import { htmlPage, notes, paragraph, plots, table } from "./page.ts";
 
 export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
   const { law, budgets, intervals, leftOut, warnings, secondOpinion, predictions } = fit;
-  const isoFlop = budgets.map(({ minimum, points, quadratic }) => ({
-    compute: minimum.compute,
-    points: logSpaced(points[0]!.parameters, points.at(-1)!.parameters, 31).map((activatedParameters) => {
-      return { activatedParameters, loss: quadraticAt(quadratic, activatedParameters) };
-    }),
-    best: { activatedParameters: minimum.parameters, loss: minimum.loss },
-  }));
+  const isoFlop = fittedCurves(budgets);
   const measured = budgets.flatMap(({ points }) => points.map(({ parameters, loss }) => ({ x: parameters, y: loss })));
   const curves = planCurves(law, law.computeRange[1]);
   const minima = (what: "parameters" | "tokens") => [

@@ -1,4 +1,7 @@
 /** The plots that a plan and a fit share: power laws with their bands, and the loss by size at several budgets. */
+import type { ScalingFit } from "../scaling/fit.ts";
+import { quadraticAt } from "../scaling/isoflop.ts";
+import { logSpaced } from "../scaling/numeric.ts";
 import type { BandPoint, IsoFlopCurve } from "../scaling/plan-curves.ts";
 import { flopsText } from "./figures.ts";
 import { type PlotPoint, plotSvg, type Series } from "./plot.ts";
@@ -43,4 +46,15 @@ export function isoFlopPlot(
   };
   const series = [...lines, ...[...dots, best, ...marks].map((mark): Series => ({ ...mark, kind: "dots" }))];
   return plotSvg({ title, xLabel: "activated parameters", yLabel: "loss, nats a token", yScale: "linear", series });
+}
+
+/** The fitted curve of each budget, from its smallest model to its largest. */
+export function fittedCurves(budgets: ScalingFit["budgets"]): IsoFlopCurve[] {
+  return budgets.map(({ minimum, points, quadratic }) => ({
+    compute: minimum.compute,
+    points: logSpaced(points[0]!.parameters, points.at(-1)!.parameters, 31).map((activatedParameters) => {
+      return { activatedParameters, loss: quadraticAt(quadratic, activatedParameters) };
+    }),
+    best: { activatedParameters: minimum.parameters, loss: minimum.loss },
+  }));
 }

@@ -1,10 +1,9 @@
 /** A family of models: the proportions of one, at any size. Heads' width, experts, sparsity, sharing and vocabulary stay. */
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
-import { checkModelConfig, type ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { countFlops } from "../model/flops.ts";
 import { activatedElements, describeParameters } from "../model/parameters.ts";
-import { type PresetName, presets } from "../model/presets.ts";
 import type { ComputeLaw } from "./laws.ts";
 import { leastSquares } from "./numeric.ts";
 
@@ -17,15 +16,6 @@ export const sweepSteps: FamilySteps = { tolerance: 0.1, widthStep: 16, mostDist
 /** Within this the preset is the model as it stands: by so much N differs with how the head is counted (report: 52B, we: 51.3B). */
 const presetTolerance = 0.015;
 const mostLayers = 1024;
-
-/** What a preset's family is with some of its fields otherwise; fields without a value stay. @throws RookeryError BAD_CONFIG. */
-export function familyFrom(
-  preset: PresetName,
-  differences: { [Key in keyof ModelConfig]?: ModelConfig[Key] | undefined },
-): ModelConfig {
-  const given = Object.entries(differences).filter(([, value]) => value !== undefined);
-  return checkModelConfig({ ...presets[preset], ...Object.fromEntries(given) });
-}
 
 /** The KV heads that divide `heads` in about the proportion of the family. */
 function keyValueHeadsFor(heads: number, family: ModelConfig): number {

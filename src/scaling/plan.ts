@@ -3,12 +3,12 @@ import { z } from "zod";
 import { parseOptions } from "../base/config.ts";
 import { account } from "../model/accounting.ts";
 import { type ActivationBytes, countActivations } from "../model/activations.ts";
-import { type ModelConfig, modelConfigSchema } from "../model/config.ts";
+import { configWith, type ModelConfig, modelConfigSchema } from "../model/config.ts";
 import { countFlops, type FlopCount } from "../model/flops.ts";
 import { type PresetName, presets } from "../model/presets.ts";
 import { type AcceleratorName, acceleratorNames, accelerators } from "./accelerators.ts";
 import { type Estimate, type Extrapolation, estimateLoss, estimateOptimum, extrapolationOf } from "./bands.ts";
-import { familyFrom, planMember } from "./family.ts";
+import { planMember } from "./family.ts";
 import { resolveLaw } from "./law-file.ts";
 import { computeOf, lawNames, laws, lossAt, type ScalingLaw } from "./laws.ts";
 import { chooseLayout, fewestDevices, type Layout } from "./layout.ts";
@@ -148,7 +148,7 @@ export function plan(given: PlanOptionsInput, law = resolveLaw(given.law ?? defa
   const extrapolation = extrapolationOf(law, compute);
   const loss = law.loss && lossAt(law.loss, activatedParameters, tokens);
 
-  const config = planMember(familyFrom(options.family, options.model), activatedParameters);
+  const config = planMember(configWith(presets[options.family], options.model), activatedParameters);
   const { parameters } = account(config);
   const flopsPerToken = countFlops(config, options);
   const countedCompute = flopsPerToken.training * tokens;

@@ -1,10 +1,11 @@
 /** Which runs a sweep is made of: models by a rule, and tokens, batch and learning rate that go with each budget. */
 import { RookeryError } from "../base/errors.ts";
 import { account } from "../model/accounting.ts";
-import type { ModelConfig } from "../model/config.ts";
+import { configWith, type ModelConfig } from "../model/config.ts";
 import { countFlops } from "../model/flops.ts";
+import { presets } from "../model/presets.ts";
 import { expertLearningRateRatio } from "../train/schedule.ts";
-import { familyFrom, familyMember, sweepSteps } from "./family.ts";
+import { familyMember, sweepSteps } from "./family.ts";
 import { powerAt } from "./laws.ts";
 import { logSpaced } from "./numeric.ts";
 import { batchLaw, learningRateLaw, reportedBatchToNoise } from "./recipe.ts";
@@ -35,7 +36,7 @@ const mostRowTokens = 16_384;
 const searchedFactors = [0.125, 0.25, 0.5, 1, 2];
 
 /** The family that a sweep's options describe. */
-export const familyOf = ({ family, model }: SweepOptions): ModelConfig => familyFrom(family, model);
+export const familyOf = ({ family, model }: SweepOptions): ModelConfig => configWith(presets[family], model);
 
 /** The budgets in ascending order, each once. */
 function budgetsOf({ budgets }: SweepOptions): number[] {

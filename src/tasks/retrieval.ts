@@ -14,6 +14,15 @@ import { plainWords } from "./vocabulary.ts";
 export const retrievalKinds = ["words", "copy", "passkey", "key-value", "lines"] as const;
 export type RetrievalKind = (typeof retrievalKinds)[number];
 
+/** Settings of texts that teach to look back soonest: lists read again, and questions about a few lines. */
+export const lookBackTexts = {
+  lists: { kinds: ["words", "copy"], minCharacters: 10, maxCharacters: 60 },
+  lookups: {
+    kinds: ["words", "copy", "passkey", "key-value", "key-value", "lines", "lines"],
+    ...{ minCharacters: 30, maxCharacters: 220, questions: 3 },
+  },
+} as const;
+
 /** A text that ends where the answer has to come. */
 export type RetrievalTask = { kind: RetrievalKind; prompt: string; answer: string };
 

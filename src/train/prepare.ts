@@ -10,7 +10,7 @@ import { dataOptionsSchema } from "../data/options.ts";
 import { type PreparedData, prepareData, textsForTokenizer } from "../data/prepare.ts";
 import { folderOfRunOrDirectory } from "../interop/folders.ts";
 import { type LoadedModel, loadModel } from "../interop/load.ts";
-import { checkModelConfig, type ModelConfig } from "../model/config.ts";
+import { configWith, type ModelConfig } from "../model/config.ts";
 import { presets } from "../model/presets.ts";
 import { BpeTrainer } from "../text/bpe-trainer.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
@@ -25,10 +25,8 @@ export function dataOptionsOf(options: TrainOptions): DataOptions {
 
 /** The preset with what differs from it. */
 export function modelConfigOf(options: TrainOptions): ModelConfig {
-  const differences = Object.entries(options.model).filter(([, value]) => value !== undefined);
   // a model to begin with has brought its whole configuration
-  const preset = options.from === undefined ? presets[options.preset] : {};
-  return checkModelConfig({ ...preset, ...Object.fromEntries(differences) } as ModelConfig);
+  return configWith(options.from === undefined ? presets[options.preset] : {}, options.model);
 }
 
 /** The model that a run begins with, if it does with one. @throws RookeryError INVALID_OPTION for one in 8 or 4 bits. */
