@@ -48,6 +48,11 @@ async function withPage(work: (page: Page, fake: FakeServer) => Promise<void>): 
   }
 }
 
+/** Waits until the file stands in front of a conversation; while it is read, a chip names it already, over the old one. */
+async function documentIsRead(page: Page, name: string): Promise<void> {
+  await page.getByRole("button", { name: `Remove ${name}` }).waitFor();
+}
+
 /** A PDF of one page with a line of text. */
 function tinyPdf(text: string): string {
   const stream = `BT /F1 12 Tf 72 720 Td (${text}) Tj ET`;
@@ -81,7 +86,7 @@ test("a text is read once, asked about twice, and stays over a reload", () =>
     assert.deepEqual(second, first);
     assert.match(await page.locator(".answer").last().locator(".facts").innerText(), /1\d cached/);
     await page.reload();
-    await page.locator(".chip", { hasText: "history.txt" }).waitFor();
+    await documentIsRead(page, "history.txt");
     await ask(page, "Still there?");
     assert.deepEqual(fake.requests[2]!.messages[0], first);
     await page.getByRole("button", { name: "Remove history.txt" }).click();
@@ -95,7 +100,7 @@ test("a page of HTML gives its article; it runs nothing and loads nothing", () =
     const html = `<html><head><title>On rookeries</title><script>window.hacked = 1</script></head><body><nav><a href="/">Home</a></nav>
       <article><h1>On rookeries</h1>${article.join("")}<ul><li>one</li><li>two</li></ul><img src="/beacon.png" onerror="window.hacked=2"></article></body></html>`;
     await drop(page, "page.html", "text/html", html);
-    await page.locator(".chip", { hasText: "page.html" }).waitFor();
+    await documentIsRead(page, "page.html");
     await ask(page, "What?");
     const { content } = fake.requests[0]!.messages[0]!;
     assert.match(content, /On rookeries\n\n[\s\S]*Paragraph 0, with enough words to be text.\n\nParagraph 1/);
@@ -109,7 +114,7 @@ test("a PDF is read by a worker that comes from here", () =>
   withPage(async (page, fake) => {
     assert.ok(!fake.paths.some((path) => path.includes("pdf")), "pdf.js is fetched only when it is needed");
     await drop(page, "paper.pdf", "application/pdf", tinyPdf("Penguins in a portable document."));
-    await page.locator(".chip", { hasText: "paper.pdf" }).waitFor();
+    await documentIsRead(page, "paper.pdf");
     await ask(page, "What?");
     assert.match(fake.requests[0]!.messages[0]!.content, /Penguins in a portable document\./);
     assert.ok(fake.paths.includes("/assets/pdf-worker.js"));
@@ -124,10 +129,10 @@ test("what cannot be read is refused in words; a second document starts a conver
     await drop(page, "empty.txt", "text/plain", "  \n ");
     await page.getByRole("alert").getByText("empty.txt holds no text.").waitFor();
     await drop(page, "one.txt", "text/plain", "one");
-    await page.locator(".chip", { hasText: "one.txt" }).waitFor();
+    await documentIsRead(page, "one.txt");
     await ask(page, "What?");
     await drop(page, "two.txt", "text/plain", "two");
-    await page.locator(".chip", { hasText: "two.txt" }).waitFor();
+    await documentIsRead(page, "two.txt");
     assert.equal(await page.locator(".message").count(), 0);
     await page.locator(".conversation-open").nth(1).waitFor();
     assert.equal(await page.locator(".conversation-open").count(), 2);
