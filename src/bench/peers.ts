@@ -58,6 +58,11 @@ function scriptPeer(file: string): PeerProgram {
 const limits: Record<string, Environment> = {
   avx2: { ONEDNN_MAX_CPU_ISA: "AVX2", MKL_ENABLE_INSTRUCTIONS: "AVX2", ATEN_CPU_CAPABILITY: "avx2" },
   avx512: { ONEDNN_MAX_CPU_ISA: "AVX512_CORE", MKL_ENABLE_INSTRUCTIONS: "AVX512", ATEN_CPU_CAPABILITY: "avx512" },
+  avx512bf16: {
+    ONEDNN_MAX_CPU_ISA: "AVX512_CORE_BF16",
+    MKL_ENABLE_INSTRUCTIONS: "AVX512",
+    ATEN_CPU_CAPABILITY: "avx512",
+  },
 };
 
 /** The peer's environment: our threads, the level's instructions, and none of the settings that slow BLAS down. */

@@ -10,10 +10,11 @@ const work: TrainWork = {
 };
 
 test("without bf16 instructions f32 is tried everywhere, and first", () => {
-  const names = (isa?: "avx2" | "amx") =>
+  const names = (isa?: "avx2" | "avx512bf16" | "amx") =>
     variantsOf({ isa, compile: false, computeType: "bf16" }).map((name) => nameOfVariant(name));
   assert.deepEqual(names(), ["loop bf16", "loop f32", "padded bf16", "bmm bf16"]);
   assert.deepEqual(names("amx"), names());
+  assert.deepEqual(names("avx512bf16"), names());
   assert.deepEqual(names("avx2").slice(2), ["padded f32", "padded bf16", "bmm f32", "bmm bf16"]);
   const compiled = variantsOf({ compile: true, computeType: "bf16" });
   assert.equal(compiled.filter(({ compile }) => compile).length, names().length);

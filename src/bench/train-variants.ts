@@ -41,7 +41,7 @@ export function variantsOf({
   compile: boolean;
   computeType: BenchComputeType;
 }): VariantName[] {
-  const hasBf16 = isa === undefined || isa === "amx";
+  const hasBf16 = isa === undefined || isa === "avx512bf16" || isa === "amx";
   // f32 first where it is likely to win, so that what cannot is seen at its first step
   const types = hasBf16 ? benchComputeTypes : benchComputeTypes.toReversed();
   return ["loop", "padded", "bmm"].flatMap((experts) =>

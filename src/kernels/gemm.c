@@ -31,7 +31,7 @@ static size_t carry_bytes(const matmul_job *job, size_t rows) {
 
 /* Without tiles a block is the whole of the inner dimension. */
 static void multiply_rows(const matmul_job *job, size_t row, size_t rows, matmul_units units, float *carry) {
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   if (uses_tiles(job->dtype)) { matmul_tile_block(job, row, rows, units, carry); return; }
 #endif
   (void)carry;

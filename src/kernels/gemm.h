@@ -28,7 +28,7 @@ typedef struct {
   int is_cold; /* whether it comes from memory, not from a cache that it was packed into */
 } matmul_units;
 
-/* Rows [row, row + rows) of c, columns of some units: gemm_vector.c (panels) and gemm_amx.c. */
+/* Rows [row, row + rows) of c, columns of some units: gemm_vector.c (panels) and gemm_tiles.c. */
 void matmul_vector_block(const matmul_job *job, size_t row, size_t rows, matmul_units units);
 /* Unless the block is the whole inner dimension, sums stay in `carry` [rows / 32, panels, 32, 32] from one block to the next. */
 void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_units units, float *carry);

@@ -6,18 +6,22 @@ import { readFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 
 /** Slowest first. */
-export const levels = ["portable", "neon", "avx2", "avx512", "amx"] as const;
+export const levels = ["portable", "neon", "avx2", "avx512", "avx512bf16", "amx"] as const;
 export type Level = (typeof levels)[number];
 
 const avx2Flags = ["-mavx2", "-mfma", "-mf16c", "-mbmi2"];
 const avx512Flags = [...avx2Flags, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"];
+
+// tiles: how bf16 lies for products of pairs
+const avx512bf16Flags = [...avx512Flags, "-mavx512bf16", "-DROOKERY_TILES"];
 
 const levelFlags: Record<Level, string[]> = {
   portable: [],
   neon: ["-march=armv8-a"],
   avx2: avx2Flags,
   avx512: avx512Flags,
-  amx: [...avx512Flags, "-mavx512bf16", "-mavx512fp16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
+  avx512bf16: avx512bf16Flags,
+  amx: [...avx512bf16Flags, "-mavx512fp16", "-mamx-tile", "-mamx-bf16", "-DROOKERY_AMX"],
 };
 
 /** Flags every level is compiled with. No -ffast-math: NaN and infinities keep their meaning. */
@@ -46,6 +50,7 @@ const cpuFlagsNeeded: Record<Level, string[]> = {
   neon: ["asimd"],
   avx2: avx2Needed,
   avx512: avx512Needed,
+  avx512bf16: [...avx512Needed, "avx512_bf16"],
   amx: [...avx512Needed, "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"],
 };
 

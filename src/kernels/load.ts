@@ -9,7 +9,7 @@ import { cachedLibrary } from "./build.ts";
 import { type Level, levels, supportedLevels } from "./levels.ts";
 import { native } from "./native.ts";
 
-const abiVersion = 14;
+const abiVersion = 15;
 
 export type LoadedKernels = {
   level: Level;
@@ -92,7 +92,7 @@ function requestTileState(): void {
     throw new RookeryError(
       "KERNEL_FAILED",
       "the kernel of this system does not grant the AMX tile registers",
-      "set ROOKERY_ISA=avx512",
+      "set ROOKERY_ISA=avx512bf16",
     );
   }
 }

@@ -1,15 +1,15 @@
 /* Weights into panels, for y = x W^T and for dx = dy W. panels.h has the layout. */
 #include "pack.h"
 #include "threads.h"
-#ifdef ROOKERY_AMX
-#include "amx.h"
+#ifdef ROOKERY_TILES
+#include "words.h"
 #endif
 
 ROOKERY_API size_t rookery_pack_bytes(int32_t dtype, size_t groups, size_t out, size_t in, int32_t transpose) {
   return is_weight(groups, out, in) ? groups * matrix_bytes(dtype, transpose ? out : in, transpose ? in : out) : 0;
 }
 
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 /* A B tile whose columns are rows of W: tile[pair][column] = {W[column][2 pair], W[column][2 pair + 1]}. */
 static void pack_tile_from_rows(const float *w, size_t row_stride, size_t columns, size_t inner, bf16 *tile) {
   __m512i r[16];
@@ -68,7 +68,7 @@ INLINE void pack_strip(const float *w, size_t row_stride, size_t columns, size_t
   else pack_strip_from_rows(w, row_stride, columns, inner, strip, rounds);
 }
 
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 /* Asks for what is packed next but a few: strides so wide are lost on the hardware's prefetcher. */
 INLINE void fetch_rows(const float *from, size_t row_stride) {
   for (size_t row = 0; row < 32; row++) {
@@ -105,7 +105,7 @@ static void pack_strips(const unpacked_weight *weight, const float *w, size_t fi
 void pack_panels(const unpacked_weight *weight, size_t group, panel_set set, size_t k, size_t k_end, char *to, size_t stride) {
   const float *w = weight->w + group * weight->out * weight->in;
   size_t panels = set.count * set.halves;
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   if (uses_tiles(weight->dtype)) {
     /* as the weight lies: across its rows where they are what is summed over, so that all panels of a row are read together; else along them */
     size_t steps = ceil_div(k_end - k, 32), outer = weight->transpose ? steps : panels, inner = weight->transpose ? panels : steps;

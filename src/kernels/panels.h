@@ -1,9 +1,9 @@
 /*
  * Shared by the products: how a packed matrix lies, and where sums go.
  *
- * A weight is packed in panels of 32 columns. For bf16 on AMX a panel holds, for each 32 of the inner dimension, two B tiles
- * (16 pairs x 16 columns x 2 bf16); elsewhere it holds strips of columns, one after the other, each f32 [inner][STRIP], rounded to
- * bf16 if that is the dtype. Columns and inner dimension are padded with zeros, so kernels have no edge there.
+ * A weight is packed in panels of 32 columns. Where an instruction multiplies pairs of bf16 (AMX, AVX512-BF16), a panel in bf16 holds, for each
+ * 32 of the inner dimension, two B tiles (16 pairs x 16 columns x 2 bf16); elsewhere it holds strips of columns, one after the other, each
+ * f32 [inner][STRIP], rounded to bf16 if that is the dtype. Columns and inner dimension are padded with zeros, so kernels have no edge there.
  *
  * On tiles a long inner dimension is cut into blocks, each with all its panels before the next: a product goes by them block by block, and
  * panels one after the other do not fight for the same places of a cache.
@@ -32,7 +32,7 @@
 #endif
 
 INLINE int uses_tiles(int32_t dtype) {
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   return dtype == ROOKERY_BF16;
 #else
   (void)dtype;

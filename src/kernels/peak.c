@@ -20,7 +20,20 @@ static void multiply_tiles(size_t rounds, float *sink) {
     _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);
   }
   _tile_stored(0, sink, 64);
-  _tile_release();
+  release_tiles();
+}
+#endif
+
+#if defined(ROOKERY_TILES) && !defined(ROOKERY_AMX)
+static void multiply_pairs(size_t rounds, float *sink) {
+  f32_lanes sums[CHAINS];
+  __m512bh x = (__m512bh)_mm512_set1_epi16(0x3f80);
+  for (int i = 0; i < CHAINS; i++) sums[i] = splat((float)i);
+  for (size_t step = 0; step < rounds * CHAIN_STEPS; step++) {
+    for (int i = 0; i < CHAINS; i++) sums[i] = (f32_lanes)_mm512_dpbf16_ps((__m512)sums[i], x, x);
+  }
+  for (int i = 1; i < CHAINS; i++) sums[0] += sums[i];
+  store_f32(sink, sums[0]);
 }
 #endif
 
@@ -30,6 +43,8 @@ static void multiply(void *context, int32_t task, int32_t thread) {
   float *sink = job->sink + (size_t)task * 256;
 #ifdef ROOKERY_AMX
   if (job->dtype == ROOKERY_BF16) { multiply_tiles(job->rounds, sink); return; }
+#elif defined(ROOKERY_TILES)
+  if (job->dtype == ROOKERY_BF16) { multiply_pairs(job->rounds, sink); return; }
 #endif
   f32_lanes sums[CHAINS], x = splat(0.001f), y = splat(0.999f);
   for (int i = 0; i < CHAINS; i++) sums[i] = splat((float)i);
@@ -42,8 +57,12 @@ ROOKERY_API size_t rookery_peak_flops(int32_t dtype, size_t rounds, int32_t thre
 #ifdef ROOKERY_AMX
   if (dtype == ROOKERY_BF16) return rounds * 4 * 2 * 16 * 16 * 32 * (size_t)threads;
 #endif
+  size_t products = LANES; /* of a vector */
+#ifdef ROOKERY_TILES
+  if (dtype == ROOKERY_BF16) products *= 2;
+#endif
   (void)dtype;
-  return rounds * CHAIN_STEPS * CHAINS * 2 * LANES * (size_t)threads;
+  return rounds * CHAIN_STEPS * CHAINS * 2 * products * (size_t)threads;
 }
 
 ROOKERY_API int32_t rookery_peak_run(uintptr_t pool, int32_t dtype, size_t rounds, int32_t threads, uintptr_t scratch) {

@@ -1,5 +1,5 @@
 /*
- * Rows times weights of 8 or 4 bits, group by group. Weights go from their codes to bf16 tiles (quant_amx.c) or to f32 strips a few panels at
+ * Rows times weights of 8 or 4 bits, group by group. Weights go from their codes to bf16 tiles (quant_tiles.c) or to f32 strips a few panels at
  * a time, where they are multiplied at once: nothing larger than a task's panels is ever made of them. Every element of the result sums in one
  * order, whatever the number of rows, so a row's bits do not depend on the rows beside it.
  */
@@ -130,7 +130,7 @@ static void multiply_units(void *context, int32_t task, int32_t thread) {
   size_t last = smaller(first + job->units_per_task, job->units);
   if (job->offsets[group] == job->offsets[group + 1]) return;
   char *scratch = job->scratch + (size_t)thread * job->thread_bytes;
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   if (job->tiles) { quant_tile_units(job, group, first, last, (bf16 *)scratch); return; }
 #endif
   vector_panels(job, group, first, last, scratch);

@@ -72,7 +72,7 @@ typedef struct {
 /* Whether so many rows of a group go by weights that are widened once, as by any others in bf16. */
 INLINE int widens_once(const quant_job *job, size_t rows) { return rows > ROW_BLOCK_TILES && job->weight.format != ROOKERY_QUANT_INT4; }
 
-/* All rows of a group times the units [first, last): quant_amx.c. `scratch`: room for their panels as B tiles. */
+/* All rows of a group times the units [first, last): quant_tiles.c. `scratch`: room for their panels as B tiles. */
 void quant_tile_units(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch);
 
 #endif

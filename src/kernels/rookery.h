@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define ROOKERY_API __attribute__((visibility("default")))
-#define ROOKERY_ABI_VERSION 14
+#define ROOKERY_ABI_VERSION 15
 
 enum { ROOKERY_OK = 0, ROOKERY_BAD_ARGUMENT = 1, ROOKERY_NO_THREADS = 2, ROOKERY_BAD_POSITION = 3 };
 /* ROOKERY_FP8 (E4M3, OCP 8-bit floating point) is what a KV cache may hold, and no activation. */
@@ -47,7 +47,7 @@ ROOKERY_API int32_t rookery_quant_pack(uintptr_t pool, int32_t format, uintptr_t
                                        size_t out, size_t in, size_t segment, size_t group, size_t first_row, size_t rows);
 /*
  * As rookery_matmul, with such a weight: its codes are widened on the way, a few panels at a time. rounds 1: the rows of `a` are rounded to FP8
- * first, by a scale of their own (largest magnitude / 448), or by activation_scales, f32 [groups], if not 0. bf16 on AMX multiplies codes, whose
+ * first, by a scale of their own (largest magnitude / 448), or by activation_scales, f32 [groups], if not 0. bf16 in tiles multiplies codes, whose
  * sums are then scaled; elsewhere weights and rounded activations are f32.
  */
 ROOKERY_API size_t rookery_quant_matmul_scratch_bytes(int32_t format, int32_t dtype, size_t rows, size_t inner, size_t columns, size_t groups,

@@ -9,7 +9,7 @@ static void gradient_rows(void *context, int32_t task, int32_t thread) {
   gradient_vector_rows(job, group, row, smaller(row + GRADIENT_OUT_BLOCK, job->out));
 }
 
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 static void gradient_tiles(void *context, int32_t task, int32_t thread) {
   (void)thread;
   const gradient_job *job = context;
@@ -46,7 +46,7 @@ static void sum_on_tiles(uintptr_t pool, gradient_job *job, size_t rows, uintptr
 
 ROOKERY_API size_t rookery_weight_gradient_scratch_bytes(int32_t dtype, size_t rows, size_t out, size_t in, size_t groups) {
   if (rows > INT32_MAX || !is_weight(groups, out, in)) return 0;
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   if (uses_tiles(dtype)) return shared_bytes(rows, out, in, groups) + tile_tasks(out, in, groups) * sizeof(float);
 #else
   (void)dtype;
@@ -66,7 +66,7 @@ ROOKERY_API int32_t rookery_weight_gradient(uintptr_t pool, int32_t dtype, uintp
                       .out = out, .in = in, .groups = groups, .all_rows = {0, (int32_t)rows}};
   job.offsets = offsets ? (const int32_t *)offsets : job.all_rows;
   if (!offsets_are_sound(job.offsets, groups, rows)) return ROOKERY_BAD_ARGUMENT;
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
   if (uses_tiles(dtype)) { sum_on_tiles(pool, &job, rows, scratch, (float *)squares); return ROOKERY_OK; }
 #endif
   rookery_parallel(pool, (int32_t)(groups * ceil_div(out, GRADIENT_OUT_BLOCK)), gradient_rows, &job);

@@ -32,7 +32,7 @@ INLINE size_t steps_before(const gradient_job *job, size_t group) {
 
 /* Rows [first_out, last_out) of a group's gradient: weight_gradient_vector.c. */
 void gradient_vector_rows(const gradient_job *job, size_t group, size_t first_out, size_t last_out);
-/* Blocks of 32 own columns times a set of blocks of the shared side, and the sum of the squares, if asked for: weight_gradient_amx.c. */
+/* Blocks of 32 own columns times a set of blocks of the shared side, and the sum of the squares, if asked for: weight_gradient_tiles.c. */
 float gradient_tile_block(const gradient_job *job, size_t group, size_t set, size_t first_own, size_t last_own);
 /* A task of the pool: packs one step of what is shared. */
 void pack_gradient_step(void *context, int32_t task, int32_t thread);

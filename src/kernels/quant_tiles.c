@@ -1,13 +1,13 @@
 /*
- * Rows times weights of 8 or 4 bits on AMX tiles. A few rows: each step of a panel is widened to bf16 in the first cache just before its tiles
+ * Rows times weights of 8 or 4 bits in tiles. A few rows: each step of a panel is widened to bf16 in the first cache just before its tiles
  * are loaded, so that a weight's way from memory is its codes alone. Many rows: a task's panels are widened once, and all rows go by them, as
- * gemm_amx.c has it where columns have one scale.
+ * gemm_tiles.c has it where columns have one scale.
  * What differs between columns alone (scales of 8-bit weights) is applied to sums; scales of segments to the sums of a segment.
  */
-#ifdef ROOKERY_AMX
-#include "amx.h"
+#ifdef ROOKERY_TILES
 #include "gemm.h"
 #include "quant.h"
+#include "tile_steps.h"
 
 #define RING 4        /* steps that are widened and not yet multiplied lie in this many places */
 #define AHEAD 2
@@ -26,17 +26,23 @@ INLINE __m512i place_exponents(__m512i v) {
 
 INLINE void fetch(const uint8_t *codes) { _mm_prefetch((const char *)codes + FETCH_BYTES, _MM_HINT_T1); }
 
-/*
- * A step's codes as two B tiles, one after the other. INT8 codes stay above zero, 1 to 255: as fp16 they are then normal numbers, whose bits are
- * those of bf16 but for the exponent's bias, which takes two thirds of the time of signed numbers. scaled_sums takes the excess off.
- */
+/* 32 codes of INT8 in bf16. By fp16 it takes two thirds of the time: normal numbers have the bits of bf16 there, but for the exponent's bias. */
+INLINE __m512i widen_bytes(__m256i codes) {
+#ifdef __AVX512FP16__
+  __m512i half = (__m512i)_mm512_cvtepu16_ph(_mm512_cvtepu8_epi16(codes));
+  return _mm512_add_epi16(_mm512_srli_epi16(half, 3), _mm512_set1_epi16((127 - 15) << 7));
+#else
+  __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(codes)));
+  return narrow32(low, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(codes, 1))));
+#endif
+}
+
+/* A step's codes as two B tiles, one after the other. INT8 codes stay above zero, 1 to 255, so that none is rare; scaled_sums takes the excess off. */
 INLINE void widen_step(int32_t format, const uint8_t *codes, bf16 *to) {
   if (format == ROOKERY_QUANT_INT8) {
     for (size_t row = 0; row < 32; row++, codes += 32) {
       if (row % 2 == 0) fetch(codes);
-      __m512i half = (__m512i)_mm512_cvtepu16_ph(_mm512_cvtepu8_epi16(_mm256_load_si256((const __m256i *)codes)));
-      __m512i words = _mm512_add_epi16(_mm512_srli_epi16(half, 3), _mm512_set1_epi16((127 - 15) << 7));
-      _mm512_store_si512(to + row * 32, words);
+      _mm512_store_si512(to + row * 32, widen_bytes(_mm256_load_si256((const __m256i *)codes)));
     }
   } else if (format == ROOKERY_QUANT_FP8) {
     const __m512i mask = _mm512_set1_epi16((short)0x87f0);
@@ -63,36 +69,6 @@ INLINE void widen_step(int32_t format, const uint8_t *codes, bf16 *to) {
   }
 }
 
-INLINE void clear_tiles(int lower) {
-  _tile_zero(0);
-  _tile_zero(1);
-  if (lower) { _tile_zero(2); _tile_zero(3); }
-}
-INLINE void load_sums(const float *sums, int lower) {
-  _tile_loadd(0, sums, 128);
-  _tile_loadd(1, sums + 16, 128);
-  if (lower) { _tile_loadd(2, sums + 512, 128); _tile_loadd(3, sums + 528, 128); }
-}
-INLINE void store_sums(float *sums, int lower) {
-  _tile_stored(0, sums, 128);
-  _tile_stored(1, sums + 16, 128);
-  if (lower) { _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128); }
-  settle_stores();
-}
-/* The sums += up to 32 rows of 32 times a step's B tiles. */
-INLINE void multiply_step(const bf16 *a, const bf16 *b, int lower) {
-  _tile_loadd(4, a, 64);
-  _tile_loadd(6, b, 64);
-  _tile_dpbf16ps(0, 4, 6);
-  _tile_loadd(7, b + 512, 64);
-  _tile_dpbf16ps(1, 4, 7);
-  if (lower) {
-    _tile_loadd(5, a + 512, 64);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-}
-
 /* sums += a segment's, to its scales. */
 INLINE void add_segment(const float *made, const float *scales, size_t rows, float *sums) {
   f32_lanes low = load_f32(scales), high = load_f32(scales + LANES);
@@ -106,25 +82,26 @@ INLINE void add_segment(const float *made, const float *scales, size_t rows, flo
 INLINE void stream_panel(int32_t format, int lower, const bf16 *a, size_t rows, const uint8_t *codes, const float *scales, size_t steps,
                          size_t segment_steps, float *sums) {
   _Alignas(64) bf16 ring[RING][STEP * PANEL];
-  _Alignas(64) float made[ROW_BLOCK_TILES * PANEL];
+  _Alignas(64) float of_segment[ROW_BLOCK_TILES * PANEL];
+  float *made = format == ROOKERY_QUANT_INT4 ? of_segment : sums;
   size_t bytes = step_bytes(format), left = segment_steps;
   if (format == ROOKERY_QUANT_INT4) memset(sums, 0, rows * PANEL * sizeof(float));
-  clear_tiles(lower);
+  clear_sums(made, rows, lower);
   for (size_t s = 0; s < steps + AHEAD; s++) {
     if (s < steps) {
       widen_step(format, codes + s * bytes, ring[s % RING]);
       settle_stores();
     }
     if (s < AHEAD) continue;
-    multiply_step(a + (s - AHEAD) * rows * STEP, ring[(s - AHEAD) % RING], lower);
+    add_step(a + (s - AHEAD) * rows * STEP, ring[(s - AHEAD) % RING], rows, lower, made);
     if (format != ROOKERY_QUANT_INT4 || --left) continue;
-    store_sums(made, lower);
+    finish_sums(made, lower);
     add_segment(made, scales, rows, sums);
     scales += PANEL;
     left = segment_steps;
-    clear_tiles(lower);
+    clear_sums(made, rows, lower);
   }
-  if (format != ROOKERY_QUANT_INT4) store_sums(sums, lower);
+  if (format != ROOKERY_QUANT_INT4) finish_sums(sums, lower);
 }
 
 /* The same sums of INT4, of segment after segment for all panels of a task, already widened: `sums` [panels][32][32]. */
@@ -137,9 +114,9 @@ static void multiply_segments(const quant_job *job, const bf16 *a, size_t rows, 
     for (size_t p = 0; p < panels; p++) {
       float *to = sums + p * ROW_BLOCK_TILES * PANEL;
       if (!segment) memset(to, 0, rows * PANEL * sizeof(float));
-      clear_tiles(lower);
-      for (size_t i = begin; i < end; i++) multiply_step(a + i * rows * STEP, b + (p * steps + i) * STEP * PANEL, lower);
-      store_sums(made, lower);
+      clear_sums(made, rows, lower);
+      for (size_t i = begin; i < end; i++) add_step(a + i * rows * STEP, b + (p * steps + i) * STEP * PANEL, rows, lower, made);
+      finish_sums(made, lower);
       add_segment(made, scales + (p * segments + segment) * PANEL, rows, to);
     }
   }
@@ -209,7 +186,7 @@ static void multiply_by_segments(const quant_job *job, const sums_target *target
     multiply_segments(job, job->tiles + row * round_up(w->inner, STEP), rows, widened, quant_panel_scales(w, group, first), last - first, sums);
     for (size_t p = first; p < last; p++) store_block(target, sums + (p - first) * ROW_BLOCK_TILES * PANEL, row, rows, p * PANEL);
   }
-  _tile_release();
+  release_tiles();
 }
 
 void quant_tile_units(const quant_job *job, size_t group, size_t first, size_t last, bf16 *scratch) {
@@ -223,7 +200,7 @@ void quant_tile_units(const quant_job *job, size_t group, size_t first, size_t l
     for (size_t half = 0; half < job->halves; half++) {
       stream_panels(job, &target, group, first + half * job->units, last + half * job->units, row, rows);
     }
-    _tile_release();
+    release_tiles();
   } else if (by_segment) {
     multiply_by_segments(job, &target, group, first, last, scratch);
   } else {

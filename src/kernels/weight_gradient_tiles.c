@@ -1,8 +1,8 @@
 /*
- * Sums of dy^T x in bf16 on AMX tiles. One of dy and x, the narrower, is packed into tiles beforehand and shared by all tasks; each task
+ * Sums of dy^T x in bf16, in tiles. One of dy and x, the narrower, is packed into tiles beforehand and shared by all tasks; each task
  * packs 32 columns of the other as it goes, 256 rows at a time, into the first cache. So the wider one is read once and never written.
  */
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 #include "weight_gradient.h"
 #include "tiles.h"
 
@@ -171,7 +171,7 @@ float gradient_tile_block(const gradient_job *job, size_t group, size_t set, siz
   }
   store_rest(&run, 32);
   _mm_sfence(); /* rows may have gone past the cache */
-  _tile_release();
+  release_tiles();
   return vector_sum(squares);
 }
 #endif

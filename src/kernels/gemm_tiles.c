@@ -1,5 +1,5 @@
-/* Rows times packed weights in bf16 on AMX tiles. */
-#ifdef ROOKERY_AMX
+/* Rows times packed weights in bf16, in tiles. */
+#ifdef ROOKERY_TILES
 #include "gemm.h"
 #include "tiles.h"
 
@@ -86,6 +86,6 @@ void matmul_tile_block(const matmul_job *job, size_t row, size_t rows, matmul_un
     }
   }
   store_rest(&run, configured);
-  _tile_release();
+  release_tiles();
 }
 #endif
