@@ -38,9 +38,9 @@ function make({ name, command, args }: RecipeRun): void {
 }
 
 /** Answers to the questions of a file, by id: 1 for a right one. */
-function score(name: string, examples: number, which: string): Answers {
+function score(name: string, shots: number, which: string): Answers {
   const out = path.join("runs", name, `${which}.answers.jsonl`);
-  const shown = examples > 0 ? ["--examples", String(examples), "--examples-from", "tasks/train.jsonl"] : [];
+  const shown = shots > 0 ? ["--shots", String(shots), "--shots-from", "tasks/train.jsonl"] : [];
   if (!fs.existsSync(out)) {
     run(["tasks", "score", name, "--data", `tasks/${which}.jsonl`, "--out", out, ...shown, ...more]);
   }

@@ -205,7 +205,7 @@ function measurePretraining(seed: number, texts: PretrainingFiles): void {
     ) as { texts: { domain: string; bitsPerByte: number }[] };
     record(name, {
       ...{ part: "pretraining", arm, seed },
-      test: score(name, "test", "--examples", 4, "--examples-from", files.natural),
+      test: score(name, "test", "--shots", 4, "--shots-from", files.natural),
       bitsPerByte: Object.fromEntries(measured.map(({ domain, bitsPerByte }) => [domain, bitsPerByte])),
     });
   }

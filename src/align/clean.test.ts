@@ -95,7 +95,7 @@ test("a critic's tiers sort the rest; its answers are kept, and asked for once",
   assert.deepEqual(first.tiers, { 1: 1, 2: 1, 3: 1, 4: 1 });
   const before = asked.length;
   const options = { data: [first.file("in")], out: first.file("out"), overwrite: true, critique: "http://critic" };
-  const again = await clean(cleanOptionsSchema.parse({ ...options, threshold: 2 }), { fetch });
+  const again = await clean(cleanOptionsSchema.parse({ ...options, keepTier: 2 }), { fetch });
   assert.equal(again.kept, 3);
   assert.deepEqual(again.rejected, { tier1: 1, noVerdict: 2 });
   // what was refused is asked for again: the server may have been changed

@@ -47,7 +47,7 @@ export const cleanOptionsSchema = z.strictObject({
     .describe("a server of OpenAI's API whose model scores each answer from 1 to 4; its key in ROOKERY_API_KEY")
     .meta({ valueName: "URL" }),
   critiqueModel: z.string().min(1).optional().describe("its model; by default its first").meta({ valueName: "NAME" }),
-  threshold: z
+  keepTier: z
     .int()
     .min(1)
     .max(4)
@@ -195,12 +195,12 @@ function fateOfDoubt(messages: readonly ChatMessage[], { review }: CleanOptions)
   return found === undefined ? { fate: "keep" } : { fate: "review", reason: found.doubt, detail: found.detail };
 }
 
-function fateOfCritique(found: Critique | { fault: string }, { review, threshold }: CleanOptions): Fate {
+function fateOfCritique(found: Critique | { fault: string }, { review, keepTier }: CleanOptions): Fate {
   const doubtful = review === undefined ? "reject" : "review";
   if ("fault" in found) return { fate: doubtful, reason: "noVerdict", detail: found.fault };
-  if (found.tier >= threshold) return { fate: "keep" };
+  if (found.tier >= keepTier) return { fate: "keep" };
   return {
-    fate: found.tier === threshold - 1 ? doubtful : "reject",
+    fate: found.tier === keepTier - 1 ? doubtful : "reject",
     reason: `tier${found.tier}`,
     detail: found.comment,
   };

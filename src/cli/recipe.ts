@@ -274,7 +274,7 @@ class Recipe {
 
     const fp8 = await this.#once("fp8", "making the FP8 release", () =>
       quantizeAndMeasure(
-        quantizeSchema.parse({ model: instruct.name, scheme: "fp8", replace: true, runsFolder, threads }),
+        quantizeSchema.parse({ model: instruct.name, scheme: "fp8", overwrite: true, runsFolder, threads }),
         context,
       ),
     );
@@ -319,7 +319,7 @@ class Recipe {
   }
 
   /** Exact match on questions of the families that are trained on, and on those that are not. */
-  async #score(stage: string, model: string, examples = 0): Promise<void> {
+  async #score(stage: string, model: string, shots = 0): Promise<void> {
     const { threads } = this.#options;
     const scores = this.#state.scores ?? {};
     this.#state.scores = scores;
@@ -328,7 +328,7 @@ class Recipe {
       const key = `${stage} ${which}`;
       if (scores[key]) continue;
       const file = (name: string) => path.join(this.#folder, "tasks", `${name}.jsonl`);
-      const shown = { examples, examplesFrom: [file("train")] };
+      const shown = { shots, shotsFrom: [file("train")] };
       const { macroExactMatch, count } = await scoreTasks(
         taskScoreSchema.parse({
           ...{ model, data: [file(which)], threads, ...shown, limit: limits[which] },

@@ -1,10 +1,10 @@
 /** A model directory in this process, on an engine of its own thread: many requests at once, prefixes read once. */
-import path from "node:path";
 import type { CommandContext } from "../base/events.ts";
 import { type EngineOptionsInput, engineOptionsSchema } from "../engine/options.ts";
 import type { EngineRequest } from "../engine/request.ts";
 import { stopTokenIds } from "../engine/stop-tokens.ts";
 import { type StartedEngine, startEngine } from "../engine/worker-engine.ts";
+import { nameOfModel } from "../interop/folders.ts";
 import { encodeChat } from "../text/chat-template.ts";
 import { joinIds } from "../text/ids.ts";
 import type { GeneratedText, GenerationRequest, TokenScore } from "./model.ts";
@@ -113,5 +113,5 @@ export async function openLocalModel(
   context: CommandContext,
 ): Promise<LocalModel> {
   const engine = await startEngine(folder, { ...options, queueLimit }, context);
-  return new LocalModel(path.basename(path.resolve(folder)), engine, engineOptionsSchema.parse(options).maxBatch);
+  return new LocalModel(nameOfModel(folder), engine, engineOptionsSchema.parse(options).maxBatch);
 }

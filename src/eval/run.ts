@@ -1,12 +1,12 @@
 /** `rookery eval run`: questions from files, answers from a model, scores; each finished question is kept at once. */
 import { createHash } from "node:crypto";
-import path from "node:path";
 import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { checkName } from "../base/files.ts";
 import { rookeryVersion } from "../base/version.ts";
 import { EndpointFailure } from "../endpoint/failure.ts";
+import { nameOfModel } from "../interop/folders.ts";
 import type { Job, Jobs } from "../jobs/jobs.ts";
 import { askItem, type ItemResult } from "./ask.ts";
 import { locateData } from "./data/locate.ts";
@@ -103,7 +103,7 @@ function nameOf({ name, model, resume }: EvalRunOptions): string {
   if (name === undefined && resume) {
     throw new RookeryError("INVALID_OPTION", "--resume does not say what to go on with", "add --name");
   }
-  const plain = path.basename(isUrl(model) ? new URL(model).host : path.resolve(model)).replaceAll(/[^\w.-]/g, "-");
+  const plain = (isUrl(model) ? new URL(model).host : nameOfModel(model)).replaceAll(/[^\w.-]/g, "-");
   const time = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
   const chosen = name ?? `${plain}-${time}`;
   checkName(chosen, "results");
@@ -144,7 +144,7 @@ async function run(
   const { runsFolder = "runs", apiKey } = environment;
   const model = environment.opened ?? (await openModel({ ...options, runsFolder, apiKey, needsTokens }, context));
   try {
-    const { judge: url, judgeModel, concurrency, allowUncontained } = options;
+    const { judge: url, judgeModel, concurrency, allowUncontainedCode: allowUncontained } = options;
     const judging = { url: url ?? "", model: judgeModel, apiKey: environment.judgeApiKey, concurrency };
     const judge = url === undefined ? undefined : await openJudge(judging, context.signal);
     for (const { task, items } of asked) {

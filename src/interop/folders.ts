@@ -18,5 +18,8 @@ export function folderOfRunOrDirectory(model: string, runsFolder: string): strin
 /** What people call a model: the name of the run that it lies in, or the last part of its path. */
 export function nameOfModel(model: string): string {
   const folder = path.resolve(model);
-  return path.basename(path.basename(folder) === "model" ? path.dirname(folder) : folder);
+  const around = path.dirname(folder);
+  // a run can be called "model", too
+  const isOfRun = path.basename(folder) === "model" && fs.existsSync(path.join(around, "config.json"));
+  return path.basename(isOfRun ? around : folder);
 }

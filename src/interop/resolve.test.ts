@@ -72,5 +72,6 @@ describe("resolveModel", () => {
     ])
       assert.equal(nameOfModel(model), "shakespeare");
     assert.equal(nameOfModel(inRuns("shakespeare", "model-fp8")), "model-fp8");
+    assert.equal(nameOfModel("model"), "model");
   });
 });

@@ -42,7 +42,7 @@ export const quantizeOptionsSchema = z.strictObject({
     .enum(["dynamic", "static"])
     .default("dynamic")
     .describe("for fp8: a scale for every token, or one that calibration finds"),
-  replace: z.boolean().default(false).describe("replace a release that is there"),
+  overwrite: z.boolean().default(false).describe("replace a release that is there"),
   runsFolder: z
     .string()
     .min(1)

@@ -5,7 +5,7 @@ import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
-import { folderOfRunOrDirectory } from "../interop/folders.ts";
+import { folderOfRunOrDirectory, nameOfModel } from "../interop/folders.ts";
 import { type ModelDirectory, readModelDirectory } from "../interop/model-directory.ts";
 import { type Calibration, calibrate } from "./calibrate.ts";
 import { writeQuantized } from "./quantize.ts";
@@ -21,8 +21,8 @@ export async function writeRelease(options: QuantizeOptions, context: CommandCon
   const source = folderOfRunOrDirectory(options.model, options.runsFolder);
   const directory = readModelDirectory(source);
   const folder = options.out ?? `${source.replace(/[/\\]+$/, "")}-${options.scheme}`;
-  if (fs.existsSync(folder) && !options.replace) {
-    throw new RookeryError("FILE_UNWRITABLE", `${folder} is there already`, "give --replace, or another --out");
+  if (fs.existsSync(folder) && !options.overwrite) {
+    throw new RookeryError("FILE_UNWRITABLE", `${folder} is there already`, "choose another --out, or add --overwrite");
   }
   const plan = planQuantization(directory.config, options);
   const calibration = await calibrationOf(directory, plan, options, context);
@@ -34,7 +34,7 @@ export async function writeRelease(options: QuantizeOptions, context: CommandCon
       threads: options.threads ?? availableParallelism(),
       calibration,
       modelCard: cardOf(source),
-      replace: options.replace,
+      replace: options.overwrite,
     },
     context,
   );
@@ -56,7 +56,7 @@ export async function writeRelease(options: QuantizeOptions, context: CommandCon
 
 /** Writes the card of a release, once more when it has been measured. */
 export function writeReleaseCard({ folder, source, report }: Release): void {
-  const card = releaseCard(report, cardOf(source), path.basename(path.resolve(source)));
+  const card = releaseCard(report, cardOf(source), nameOfModel(source));
   writeFileAtomic(path.join(folder, "README.md"), card);
 }
 

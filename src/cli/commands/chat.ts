@@ -20,7 +20,7 @@ export const chatSchema = z.strictObject({
     .describe("a run, a model directory, or the address of a server, such as http://127.0.0.1:8080")
     .meta({ valueName: "MODEL" }),
   runsFolder: runsFolderOption,
-  servedModel: z
+  modelName: z
     .string()
     .min(1)
     .optional()
@@ -96,7 +96,7 @@ async function connect(
 ): Promise<Connection> {
   if (/^https?:\/\//.test(options.model)) {
     const endpoint = new Endpoint({ url: options.model, apiKey: environment.ROOKERY_API_KEY });
-    const model = await endpoint.modelOrFirst(options.servedModel, "name one with --served-model", context.signal);
+    const model = await endpoint.modelOrFirst(options.modelName, "name one with --model-name", context.signal);
     return { endpoint, model, [Symbol.asyncDispose]: async () => {} };
   }
   const folder = folderOfModel(options.model, options.runsFolder);

@@ -1,7 +1,7 @@
-import path from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
 import { type ExportedModel, exportModel, exportTypes } from "../../interop/export.ts";
+import { nameOfModel } from "../../interop/folders.ts";
 import { type ExportedGguf, exportGguf, ggufTypes } from "../../interop/gguf/export.ts";
 import type { Layout } from "../../interop/layout.ts";
 import { defineCommand } from "../command.ts";
@@ -59,7 +59,7 @@ export const command = defineCommand({
     if (format === "gguf") {
       const ggufType = type === "same" ? "f32" : type;
       if (!isOneOf(ggufTypes, ggufType)) throw wrongType(type, format, ["same", ...ggufTypes]);
-      const name = path.basename(path.resolve(model));
+      const name = nameOfModel(model);
       return await exportGguf({ folder, output: out, type: ggufType, name }, context);
     }
     if (!isOneOf(exportTypes, type)) throw wrongType(type, format, exportTypes);

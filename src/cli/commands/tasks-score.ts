@@ -20,24 +20,20 @@ export const taskScoreSchema = z.strictObject({
     .describe("files of questions: conversations whose last turn is the one right answer")
     .meta({ valueName: "PATH" }),
   limit: z.int().min(1).max(10_000_000).optional().describe("at most this many questions, the first ones"),
-  examples: z
+  shots: z
     .int()
     .min(0)
     .max(64)
     .default(0)
-    .describe("ask in plain text after this many answered questions, as a pretrained model is asked; 0 asks in a chat"),
-  examplesFrom: z
-    .array(z.string().min(1))
-    .default([])
-    .describe("files that those examples come from")
-    .meta({ valueName: "PATH" }),
+    .describe("worked examples before each question, in plain text, as a pretrained model is asked; 0 asks in a chat"),
+  shotsFrom: z.array(z.string().min(1)).default([]).describe("files that those come from").meta({ valueName: "PATH" }),
   maxTokens: z.int().min(1).max(65_536).default(48).describe("most tokens of an answer"),
   out: z.string().min(1).optional().describe("write every answer to this .jsonl file").meta({ valueName: "FILE" }),
   threads: z.int().min(1).max(256).optional().describe("threads of the kernels; results do not depend on it"),
   runsFolder: runsFolderOption,
 });
 
-type TaskScore = TaskReport & { model: string; examples: number };
+type TaskScore = TaskReport & { model: string; shots: number };
 
 export const command = defineCommand({
   schema: taskScoreSchema,
@@ -45,7 +41,7 @@ export const command = defineCommand({
   examples: [
     { line: "rookery tasks score tuned --data tasks/test.jsonl", purpose: "exact match by family" },
     {
-      line: "rookery tasks score base --data tasks/test.jsonl --examples 4 --examples-from tasks/train.jsonl",
+      line: "rookery tasks score base --data tasks/test.jsonl --shots 4 --shots-from tasks/train.jsonl",
       purpose: "a pretrained model, which has to be shown how",
     },
   ],
@@ -70,21 +66,17 @@ export async function scoreTasks(
   options: z.output<typeof taskScoreSchema>,
   context: CommandContext,
 ): Promise<TaskScore> {
-  const { model: name, data, limit, examples, examplesFrom, maxTokens, out, runsFolder } = options;
-  if (examples > 0 && examplesFrom.length === 0) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `--examples ${examples} need files to come from`,
-      "name them with --examples-from",
-    );
+  const { model: name, data, limit, shots, shotsFrom, maxTokens, out, runsFolder } = options;
+  if (shots > 0 && shotsFrom.length === 0) {
+    throw new RookeryError("INVALID_OPTION", `--shots ${shots} need files to come from`, "name them with --shots-from");
   }
   const loaded = await loadModel(folderOfModel(name, runsFolder), context);
   using model = loaded.model;
   const { tokenizer, generation } = loaded;
   const questions = (await readQuestions(data, context)).slice(0, limit);
   const prompts =
-    examples > 0
-      ? await encodeWithExamples(tokenizer, questions, await readQuestions(examplesFrom, context), examples)
+    shots > 0
+      ? await encodeWithExamples(tokenizer, questions, await readQuestions(shotsFrom, context), shots)
       : await encodeQuestions(tokenizer, questions);
   const { maxPositionEmbeddings } = model.config;
   const fits = (prompt: Int32Array) => prompt.length < maxPositionEmbeddings;
@@ -106,7 +98,7 @@ export async function scoreTasks(
   for (let start = 0; start < asked.length; start += questionsPerEvent) {
     const some = asked.slice(start, start + questionsPerEvent);
     const theirs = prompts.filter(fits).slice(start, start + questionsPerEvent);
-    const stopStrings = examples > 0 ? ["\n"] : [];
+    const stopStrings = shots > 0 ? ["\n"] : [];
     answers.push(
       ...takeExam(sampler, some, theirs, { maxAnswerTokens: maxTokens, stopStrings, signal: context.signal }),
     );
@@ -116,7 +108,7 @@ export async function scoreTasks(
     await new Promise((resolve) => setImmediate(resolve));
   }
   if (out !== undefined) writeJsonLines(out, answers);
-  return { model: name, examples, ...reportTasks(answers) };
+  return { model: name, shots, ...reportTasks(answers) };
 }
 
 const questionsPerEvent = 256;
