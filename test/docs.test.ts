@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { insideDrawings } from "../scripts/inside-drawings.ts";
 import { commandTable } from "../src/cli/commands.ts";
 import { parseWords } from "../src/cli/flags.ts";
+import { wellFormedElements } from "./well-formed.ts";
 
 const root = join(import.meta.dirname, "..");
 const pages = globSync(["*.md", "docs/**/*.md", "bench/**/*.md"], {
@@ -83,9 +85,22 @@ test("every command in the documents exists and knows its flags", async () => {
   assert.ok(checked > 100, `${checked} commands were found`);
 });
 
-test("drawings are there, whole, and say what they show", () => {
-  const drawings = globSync("docs/inside/*.svg", { cwd: root });
-  assert.equal(drawings.length, 4);
-  for (const drawing of drawings)
-    assert.match(readPage(drawing), /^<svg [^>]*role="img"><title>[^<]+<\/title>[\s\S]*<\/svg>\n$/);
+test("every picture is whole, says what it shows, and is dark where its reader wants it dark", () => {
+  const pictures = globSync("docs/**/*.svg", { cwd: root });
+  assert.ok(pictures.length >= 22, `${pictures.length} pictures`);
+  for (const picture of pictures) {
+    const svg = readPage(picture);
+    assert.equal(wellFormedElements(svg)[0], "svg", picture);
+    assert.match(svg, /^<svg [^>]*role="img"(>\s*<title>[^<]+<\/title>| aria-label="[^"]+">)/, picture);
+    assert.match(svg, /@media\(prefers-color-scheme:dark\)/, picture);
+    // what has no class keeps its color: a white ground, black words
+    assert.doesNotMatch(svg, /<(?![^>]*class=)[^>]*(fill|stroke)="#(fff|222|ddd|888)"/, picture);
+  }
+});
+
+test("the drawings of how it works are those that `npm run docs` makes, and the house has every room", () => {
+  const drawings = insideDrawings();
+  for (const [name, svg] of drawings) assert.equal(readPage(join("docs", "inside", name)), svg, name);
+  const rooms = readdirSync(join(root, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  for (const { name } of rooms) assert.match(drawings.get("house.svg")!, new RegExp(`\\b${name}\\b`));
 });

@@ -1,8 +1,10 @@
 /** A page that stands alone: no address in it but its own anchors, readable in light, in dark and on paper. */
-import { escapeXml } from "./plot.ts";
+import { darkColors, escapeXml } from "./plot.ts";
 
 const style = `:root{color-scheme:light dark;--ink:#222;--paper:#fff;--grid:#ddd;--axis:#888;--soft:#57606a}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#16191d;--grid:#32383f;--axis:#8b949e;--soft:#9aa4ae}}
+@media(prefers-color-scheme:dark){:root{${Object.entries(darkColors)
+  .map(([name, color]) => `--${name}:${color}`)
+  .join(";")}}}
 @media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--grid:#ccc;--axis:#666;--soft:#333}
 body{max-width:none;margin:0;font-size:11px}.plots{grid-template-columns:1fr 1fr}svg,table,h2{break-inside:avoid}h2{break-after:avoid}details{display:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}

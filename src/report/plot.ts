@@ -1,6 +1,6 @@
 /**
- * A plot of lines, dots and bands over two axes, as an SVG that stands alone. Its colors suit a white page; on a page of ours the
- * classes ink, grid and paper follow the page (page.ts).
+ * A plot of lines, dots and bands over two axes, as an SVG. As a picture of its own it is light or dark as its reader's
+ * screen is; on a page of ours the classes ink, grid, axis and paper follow the page (page.ts).
  */
 import { type AxisScale, placeOn, shortTick, ticksFor } from "./axis.ts";
 
@@ -43,10 +43,20 @@ export function svgText(x: number, y: number, words: string, anchor = "middle", 
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}" ${font}${more}>${escapeXml(words)}</text>`;
 }
 
+/** What ours look like where a reader wants it dark. */
+export const darkColors = { ink: "#e6e6e6", paper: "#16191d", grid: "#32383f", axis: "#8b949e", soft: "#9aa4ae" };
+
+// `svg:root` is a picture of its own: within a page of ours the page says how it looks, on paper too
+const darkStyle = `<style>@media(prefers-color-scheme:dark){${[
+  ...(["ink", "paper"] as const).map((name) => `svg:root .${name}{fill:${darkColors[name]}}`),
+  ...(["grid", "axis"] as const).map((name) => `svg:root .${name}{stroke:${darkColors[name]}}`),
+].join("")}}</style>`;
+
 /** The frame of a picture: its title, and a ground that follows the page. */
 export function svgFrame(title: string, width: number, height: number, lines: readonly string[]): string {
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">`,
+    darkStyle,
     `<rect class="paper" width="${width}" height="${height}" fill="#fff"/>`,
     svgText(width / 2, 20, title, "middle", ' font-weight="600"'),
     ...lines,
