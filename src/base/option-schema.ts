@@ -12,6 +12,8 @@ export type OptionSchema = {
   default?: unknown;
   const?: unknown;
   enum?: unknown[];
+  /** Values that are known where others can be given, too: what a shell offers, set by `.meta({ examples: [...] })`. */
+  examples?: unknown[];
   anyOf?: OptionSchema[];
   oneOf?: OptionSchema[];
   items?: OptionSchema | boolean;

@@ -21,7 +21,7 @@ export const benchLlamaSchema = z.strictObject({
     .min(1)
     .default("bench-1b")
     .describe("a preset, which gets random weights, a run, or a model directory")
-    .meta({ valueName: "MODEL" }),
+    .meta({ valueName: "MODEL", examples: Object.keys(presets) }),
   type: z.enum(ggufTypes).default("bf16").describe("what llama.cpp gets the matrices as"),
   quantized: z
     .string()

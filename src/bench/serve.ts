@@ -29,7 +29,7 @@ export const benchServeSchema = z.strictObject({
     .string()
     .min(1)
     .describe("a preset (with random weights), a run, a model directory, or the address of a server")
-    .meta({ valueName: "MODEL" }),
+    .meta({ valueName: "MODEL", examples: Object.keys(presets) }),
   runsFolder: z
     .string()
     .min(1)

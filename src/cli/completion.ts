@@ -1,14 +1,39 @@
-/** Completion for shells, made of the table of commands: which words can follow which. */
+/** Completion for shells, made of the table of commands: which words can follow which, and what can be a value. */
+import { alternatives, type OptionSchema, schemasAt } from "../base/option-schema.ts";
 import type { CommandEntry } from "./commands.ts";
-import { commonFlags, flagsOf } from "./flags.ts";
+import { bashScript } from "./completion-bash.ts";
+import { fishScript } from "./completion-fish.ts";
+import { commonFlags, type Flag, flagsOf } from "./flags.ts";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 
-/** What can stand after `rookery` and these words; all words are letters, digits and dashes. */
-type Continuation = { after: string; words: string[] };
+/** What can be a value: words that are known, and what the shell finds when it is asked. */
+export type Values = {
+  words: readonly string[];
+  found: readonly ("files" | "folders" | "runs")[];
+  /** Several can be written with commas between them. */
+  hasCommas: boolean;
+};
 
-/** The script that a shell reads to complete `rookery`. Where no word of ours can follow, files are completed. */
+export type CompletedFlag = {
+  /** With its dashes, and `--no-` where that is how it is said. */
+  name: string;
+  /** Undefined for a switch, after which anything can come. */
+  values: Values | undefined;
+  /** Words that follow its value are values, too. */
+  isOpen: boolean;
+};
+
+/** What can stand after `rookery` and these words; all words are letters, digits and a few signs that no shell reads. */
+export type Continuation = {
+  after: string;
+  /** Next words of a command's name, or values of what is no flag. */
+  values: Values;
+  flags: readonly CompletedFlag[];
+};
+
+/** The script that a shell reads to complete `rookery`. Where nothing is known of a value, files are completed. */
 export async function completionScript(shell: Shell, table: readonly CommandEntry[]): Promise<string> {
   const continuations = await continuationsOf(table);
   if (shell === "fish") return fishScript(continuations);
@@ -16,64 +41,73 @@ export async function completionScript(shell: Shell, table: readonly CommandEntr
   return head + bashScript(continuations);
 }
 
+const onlyWords = (words: readonly string[]): Values => ({ words, found: [], hasCommas: false });
+const anything: Values = { words: [], found: ["files"], hasCommas: false };
+
 async function continuationsOf(table: readonly CommandEntry[]): Promise<Continuation[]> {
   const firstWords = [...new Set(table.map(({ name }) => name.split(" ")[0]!))];
   const groups = firstWords.flatMap((first) => {
     const seconds = table.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name.split(" ")[1]!);
-    return seconds.length > 0 ? [{ after: first, words: seconds }] : [];
+    return seconds.length > 0 ? [{ after: first, values: onlyWords(seconds), flags: [] }] : [];
   });
-  const flags = table.map(async (entry) => {
+  const commands = table.map(async (entry): Promise<Continuation> => {
     const { command } = await entry.load();
-    const own = flagsOf(command.schema, command.positionals).flatMap((flag) => {
-      const isOn = flag.isBoolean && flag.schema.default === true;
-      return isOn ? [`--no-${flag.name}`] : [`--${flag.name}`];
-    });
-    return { after: entry.name, words: [...own, ...commonFlags.map(({ name }) => `--${name}`)] };
+    const [positional] = command.positionals;
+    const schema = positional === undefined ? undefined : command.schema.properties?.[positional];
+    const own = flagsOf(command.schema, command.positionals).map((flag) => completed(flag, positional === undefined));
+    return {
+      after: entry.name,
+      values: schema === undefined ? anything : valuesOf(schema, { hasCommas: false, commands: firstWords }),
+      flags: [
+        ...own,
+        ...commonFlags.map((flag) => ({ name: `--${flag.name}`, values: commonValues(flag), isOpen: false })),
+      ],
+    };
   });
-  return [{ after: "", words: [...firstWords, "--help", "--version"] }, ...groups, ...(await Promise.all(flags))];
+  const first = ["--help", "--version"].map((name) => ({ name, values: undefined, isOpen: false }));
+  return [{ after: "", values: onlyWords(firstWords), flags: first }, ...groups, ...(await Promise.all(commands))];
 }
 
-function bashScript(continuations: readonly Continuation[]): string {
-  // a command of two words is looked for before its group
-  const cases = [...continuations]
-    .filter(({ after }) => after !== "")
-    .sort((a, b) => b.after.length - a.after.length)
-    .map(({ after, words }) => `    "${after} "*) words="${words.join(" ")}" ;;`);
-  // flags are offered only where one is begun: elsewhere a value or a file is more likely
-  return `_rookery() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" words
-  local before="\${COMP_WORDS[*]:1:$((COMP_CWORD - 1))} "
-  case "$before" in
-${cases.join("\n")}
-    *) words="${continuations[0]!.words.join(" ")}" ;;
-  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
-  if [[ $current != -* && $words == --* ]]; then COMPREPLY=(); fi
-}
-complete -o default -F _rookery rookery
-`;
+function completed(flag: Flag, takesLooseWords: boolean): CompletedFlag {
+  if (flag.isBoolean) {
+    const isOn = flag.schema.default === true;
+    return { name: isOn ? `--no-${flag.name}` : `--${flag.name}`, values: undefined, isOpen: false };
+  }
+  const isListOfNames = schemasAt(flag.schema, [0]).some((one) => one.examples !== undefined);
+  const values = flag.takesOptionalNumber
+    ? undefined
+    : valuesOf(flag.schema, { hasCommas: flag.takesCommas || isListOfNames });
+  return { name: `--${flag.name}`, values, isOpen: flag.isRepeatable && takesLooseWords };
 }
 
-/** In quotes a list of fish is one word, and none where it is empty. */
-const fishConditions = `function __rookery_after
-    set -l words (commandline -poc)
-    test "$words[2..]" = "$argv[1]"
-end
-function __rookery_within
-    set -l words (commandline -poc)
-    string match -q -- "$argv[1] *" "$words[2..] "
-end
-complete -c rookery -e`;
+function commonValues(flag: (typeof commonFlags)[number]): Values | undefined {
+  if (!("valueName" in flag)) return undefined;
+  return flag.valueName === "FILE" ? anything : onlyWords([]);
+}
 
-function fishScript(continuations: readonly Continuation[]): string {
-  const lines = continuations.map(({ after, words }) => {
-    const flags = words.filter((word) => word.startsWith("--")).map((word) => `-l ${word.slice(2)}`);
-    const plain = words.filter((word) => !word.startsWith("--"));
-    const begins = after === "" ? "__rookery_after ''" : `__rookery_within '${after}'`;
-    return [
-      ...(plain.length > 0 ? [`complete -c rookery -n "__rookery_after '${after}'" -f -a '${plain.join(" ")}'`] : []),
-      ...flags.map((flag) => `complete -c rookery -n "${begins}" ${flag}`),
-    ];
-  });
-  return `${[fishConditions, ...lines.flat()].join("\n")}\n`;
+/** What the shell looks for, by the name of the value in the help; for names that are not here there is nothing to find. */
+const foundByName: Record<string, Values["found"]> = {
+  ...Object.fromEntries(
+    ["PATH", "FILE", "FILE.jsonl", "FILE.html", "FILE.md", "TABLE", "CONFIG", "RESPONSES", "LAW", "PEER", "TASK"].map(
+      (name) => [name, ["files"]],
+    ),
+  ),
+  ...Object.fromEntries(["FOLDER", "A", "B"].map((name) => [name, ["folders"]])),
+  ...Object.fromEntries(["MODEL", "TOKENIZER", "LABEL=MODEL"].map((name) => [name, ["runs", "folders"]])),
+  RUN: ["runs"],
+};
+
+function valuesOf(
+  schema: OptionSchema,
+  { hasCommas, commands = [] }: { hasCommas: boolean; commands?: string[] },
+): Values {
+  const { valueName } = schema;
+  if (valueName === "COMMAND") return onlyWords(commands);
+  const ones = [...alternatives(schema), ...schemasAt(schema, [0])];
+  const words = ones.flatMap((one) => [
+    ...(one.enum ?? []),
+    ...("const" in one ? [one.const] : []),
+    ...(one.examples ?? []),
+  ]);
+  return { words: [...new Set(words.map(String))], found: foundByName[valueName ?? ""] ?? [], hasCommas };
 }

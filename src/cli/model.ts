@@ -12,7 +12,7 @@ export const modelOption = z
   .string()
   .min(1)
   .describe(`a preset (${Object.keys(presets).join(", ")}), a run, or a model directory`)
-  .meta({ valueName: "MODEL" });
+  .meta({ valueName: "MODEL", examples: Object.keys(presets) });
 
 /** The configuration of a preset, a run's model or a model directory. Throws as `resolveModel` and `readModelDirectory`. */
 export function configOfModel(model: string, runsFolder: string): ModelConfig {

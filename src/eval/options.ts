@@ -1,6 +1,7 @@
 /** What a user can say about an evaluation. */
 import { z } from "zod";
 import { engineOptionsSchema } from "../engine/options.ts";
+import { taskNames } from "./tasks/catalog.ts";
 
 export const modelUnderTestShape = {
   modelName: z
@@ -38,7 +39,7 @@ export const evalRunOptionsSchema = z.strictObject({
     .describe("a run, a model directory, or the address of a server, such as http://127.0.0.1:8080")
     .meta({ valueName: "MODEL" }),
   tasks: z
-    .array(z.string().min(1))
+    .array(z.string().min(1).meta({ examples: taskNames() }))
     .default([])
     .describe("names of tasks, or files of own ones (.yaml, .ts); several also with commas between them")
     .meta({ valueName: "TASK" }),
@@ -79,7 +80,7 @@ export const evalRunOptionsSchema = z.strictObject({
     .describe("the address of a server whose model judges free answers")
     .meta({ valueName: "URL" }),
   judgeModel: z.string().min(1).optional().describe("which of its models").meta({ valueName: "NAME" }),
-  allowUncontained: z
+  allowUncontainedCode: z
     .boolean()
     .default(false)
     .describe("run programs that models wrote also where they cannot be walled in: they can then read your files"),

@@ -34,7 +34,7 @@ export const planOptionsSchema = z.strictObject({
     .min(1)
     .default(defaultLaw)
     .describe(`a published law (${lawNames.join(", ")}), or what \`rookery scale fit --json\` wrote`)
-    .meta({ valueName: "LAW" }),
+    .meta({ valueName: "LAW", examples: [...lawNames] }),
   family: z
     .enum(Object.keys(presets) as [PresetName, ...PresetName[]])
     .default("hunyuan-large")
