@@ -2,8 +2,8 @@
 #include "attention.h"
 
 static attention_way way_of(int32_t dtype, size_t head_dim) {
-#ifdef ROOKERY_AMX
-  if (dtype == ROOKERY_BF16 && head_dim <= ATTENTION_AMX_MAX_HEAD_DIM) return attention_amx_way(head_dim);
+#ifdef ROOKERY_TILES
+  if (dtype == ROOKERY_BF16 && head_dim <= ATTENTION_TILES_MAX_HEAD_DIM) return attention_tiles_way(head_dim);
 #else
   (void)dtype;
 #endif

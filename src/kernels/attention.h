@@ -1,5 +1,5 @@
 /*
- * What the two ways of computing attention (attention_vector.c, attention_amx_*.c) share.
+ * What the two ways of computing attention (attention_vector.c, attention_tiles_*.c) share.
  *
  * Both lay scores out transposed: rows of queries are the lanes of a vector and keys go down. A maximum, a sum or a
  * scaling over keys is then plain vector arithmetic, and no row of queries ever meets another one. A row is a query with
@@ -268,7 +268,7 @@ typedef struct {
 } attention_way;
 
 attention_way attention_vector_way(size_t head_dim);
-#define ATTENTION_AMX_MAX_HEAD_DIM 256
-attention_way attention_amx_way(size_t head_dim);
+#define ATTENTION_TILES_MAX_HEAD_DIM 256
+attention_way attention_tiles_way(size_t head_dim);
 
 #endif

@@ -35,10 +35,8 @@ INLINE void finish_sums(float *sums, int lower) {
   settle_stores();
 }
 #else
-#include "pairs.h"
+#include "pair_rows.h"
 
-INLINE void configure_tiles(size_t rows) { (void)rows; }
-INLINE void release_tiles(void) {}
 INLINE void clear_sums(float *sums, size_t rows, int lower) {
   (void)lower;
   memset(sums, 0, rows * PANEL * sizeof(float));

@@ -2,12 +2,10 @@
 #ifndef ROOKERY_TILES_PAIRS_H
 #define ROOKERY_TILES_PAIRS_H
 
-#include "pairs.h"
+#include "pair_rows.h"
 
 typedef struct { finished_block finished; } tile_run;
 
-INLINE void configure_tiles(size_t rows) { (void)rows; }
-INLINE void release_tiles(void) {}
 INLINE void store_tiles(tile_run *run, size_t rows) { (void)run; (void)rows; }
 
 /* Compiled once for each `way` that rows go. */

@@ -1,9 +1,9 @@
-/* Attention on AMX tiles, forward: an online softmax over blocks of keys. See attention_amx.h for the layouts. */
+/* Attention in tiles, forward: an online softmax over blocks of keys. See attention_tiles.h for the layouts. */
 #include "attention.h"
 
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 
-#include "attention_amx.h"
+#include "attention_tiles.h"
 
 #define FORWARD_TILES 16
 
@@ -36,7 +36,7 @@ static size_t lay_out_forward(size_t head_dim, uintptr_t start, forward_room *ro
   return used;
 }
 
-size_t attention_amx_forward_bytes(size_t head_dim) {
+size_t attention_tiles_forward_bytes(size_t head_dim) {
   forward_room room;
   return lay_out_forward(head_dim, 0, &room);
 }
@@ -127,9 +127,9 @@ static void add_values_by_lane(const attention *a, const forward_room *room, key
   pack_values(a->head_dim, values, there, room->values);
 }
 
-const size_t attention_amx_task_rows = FORWARD_TILES * LANES;
+const size_t attention_tiles_task_rows = FORWARD_TILES * LANES;
 
-void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
+void attention_tiles_forward_task(void *context, int32_t task, int32_t thread) {
   const attention *a = context;
   size_t kv_head = (size_t)task % a->kv_heads;
   int32_t block = task / (int32_t)a->kv_heads;
@@ -180,7 +180,7 @@ void attention_amx_forward_task(void *context, int32_t task, int32_t thread) {
       }
     }
   }
-  _tile_release();
+  release_tiles();
   for (size_t i = 0; i < count; i++) {
     f32_lanes total = load_f32(room.sum + i * LANES);
     store_lanes(a, &tiles[i], room.out + i * tile_floats, splat(a->value_scale) / total, a->out, 0, 1);

@@ -1,9 +1,9 @@
-/* Attention on AMX tiles, backward, piece by piece (attention.h). See attention_amx.h for the layouts. */
+/* Attention in tiles, backward, piece by piece (attention.h). See attention_tiles.h for the layouts. */
 #include "attention.h"
 
-#ifdef ROOKERY_AMX
+#ifdef ROOKERY_TILES
 
-#include "attention_amx.h"
+#include "attention_tiles.h"
 
 #define BACKWARD_TILES 8
 #define ROW_STEPS (BACKWARD_TILES / 2)
@@ -230,16 +230,16 @@ static void backward_task(void *context, int32_t task, int32_t thread) {
     float *dq = summed_dq ? summed_dq + (row - first) * stride : room.dq;
     backward_rows(a, &piece, row, smaller(row + BACKWARD_TILES * LANES, end), &sums, dq, &room);
   }
-  _tile_release();
+  release_tiles();
   if (!piece.ends_keys) return;
   store_key_sums(a, &piece, sums.dk, stride, a->dk, 1);
   store_key_sums(a, &piece, sums.dv, stride, a->dv, 1);
 }
 
-attention_way attention_amx_way(size_t head_dim) {
+attention_way attention_tiles_way(size_t head_dim) {
   backward_room room;
-  return (attention_way){attention_amx_task_rows, attention_amx_forward_bytes(head_dim), lay_out_backward(head_dim, 0, &room),
-                         key_bytes_of(head_dim), dim_tiles_of(head_dim) * TILE_BYTES, attention_amx_forward_task,
+  return (attention_way){attention_tiles_task_rows, attention_tiles_forward_bytes(head_dim), lay_out_backward(head_dim, 0, &room),
+                         key_bytes_of(head_dim), dim_tiles_of(head_dim) * TILE_BYTES, attention_tiles_forward_task,
                          backward_task};
 }
 

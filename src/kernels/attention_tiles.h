@@ -1,17 +1,17 @@
 /*
- * Attention in bf16 on AMX tiles. Each product is C [16 tall tiles][16 lanes] = A B, where B holds sixteen rows of queries
+ * Attention in bf16, in tiles. Each product is C [16 tall tiles][16 lanes] = A B, where B holds sixteen rows of queries
  * as lanes with pairs of the summed dimension interleaved:
  *   scores  [keys][lanes] = K  q^T      A: rows of K as they lie in memory     B: q, packed once a task
  *   out     [dims][lanes] = V^T p^T     A: V transposed by blocks of keys      B: probabilities, as the softmax leaves them
  *   dq      [dims][lanes] = K^T ds^T    A: K transposed once a sequence        B: gradients of the scores
  *   dk, dv  [keys][dims]  = ds^T q      A: [keys][32 queries]                  B: 32 queries, interleaved by rows
  */
-#ifndef ROOKERY_ATTENTION_AMX_H
-#define ROOKERY_ATTENTION_AMX_H
+#ifndef ROOKERY_ATTENTION_TILES_H
+#define ROOKERY_ATTENTION_TILES_H
 
-#include "amx.h"
 #include "attention.h"
 #include "fp8.h"
+#include "tile_products.h"
 
 #define TILE_BYTES 1024
 #define TILE_PAIRS 32 /* elements that one step of a product sums over */
@@ -22,39 +22,6 @@ INLINE size_t dim_tiles_of(size_t head_dim) { return ceil_div(head_dim, 16); }
 
 /* Gives a field of a room its place, `used` bytes behind `start`. */
 #define ROOM(field, bytes) room->field = (void *)(start + used); used += (bytes)
-
-/* Tiles of A follow each other by `tile` bytes for the next sixteen rows of C, by `step` for the next 32 summed. */
-typedef struct { const void *at; size_t tile, step, stride; } a_tiles;
-typedef struct { const void *at; size_t step; } b_tiles;
-
-#define A_TILE(number) ((const char *)a.at + (number) * a.tile + step * a.step)
-#define MULTIPLY(number, holder) _tile_loadd(holder, A_TILE(number), a.stride); _tile_dpbf16ps(number, holder, 4)
-
-/* C of 1 to 4 tiles (c_tile floats apart, rows c_stride floats apart) = or += A B. */
-INLINE void multiply(size_t tiles, a_tiles a, b_tiles b, size_t steps, float *c, size_t c_tile, size_t c_stride, int add) {
-  size_t stride = c_stride * sizeof(float);
-  settle_stores();
-  if (add) {
-    _tile_loadd(0, c, stride);
-    if (tiles > 1) _tile_loadd(1, c + c_tile, stride);
-    if (tiles > 2) _tile_loadd(2, c + 2 * c_tile, stride);
-    if (tiles > 3) _tile_loadd(3, c + 3 * c_tile, stride);
-  } else {
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-  }
-  for (size_t step = 0; step < steps; step++) {
-    _tile_loadd(4, (const char *)b.at + step * b.step, 64);
-    MULTIPLY(0, 5);
-    if (tiles > 1) { MULTIPLY(1, 6); }
-    if (tiles > 2) { MULTIPLY(2, 7); }
-    if (tiles > 3) { MULTIPLY(3, 5); }
-  }
-  _tile_stored(0, c, stride);
-  if (tiles > 1) _tile_stored(1, c + c_tile, stride);
-  if (tiles > 2) _tile_stored(2, c + 2 * c_tile, stride);
-  if (tiles > 3) _tile_stored(3, c + 3 * c_tile, stride);
-  settle_stores();
-}
 
 /* ---- packing ---- */
 
@@ -172,10 +139,10 @@ INLINE __m512i join_words(__m512i words) {
 }
 INLINE __m512i round_two(f32_lanes first, f32_lanes second) { return narrow32((__m512)first, (__m512)second); }
 
-/* ---- attention_amx_forward.c, attention_amx_backward.c ---- */
+/* ---- attention_tiles_forward.c, attention_tiles_backward.c ---- */
 
-extern const size_t attention_amx_task_rows;
-size_t attention_amx_forward_bytes(size_t head_dim);
-void attention_amx_forward_task(void *context, int32_t task, int32_t thread);
+extern const size_t attention_tiles_task_rows;
+size_t attention_tiles_forward_bytes(size_t head_dim);
+void attention_tiles_forward_task(void *context, int32_t task, int32_t thread);
 
 #endif
