@@ -124,6 +124,16 @@ test("a refused value is named with its source and with what is allowed", () => 
   );
 });
 
+test("a number in the short form of papers is told as a number, and what overflows is no null", () => {
+  const given = (learningRate: string) => () => resolveOptions(schema, [strings({ learningRate })]);
+  refuses("INVALID_OPTION", /is "52B"/, /above 0: 52e9 for 52B$/, given("52B"));
+  refuses("INVALID_OPTION", /is "7.5T"/, /: 7.5e12 for 7.5T$/, given("7.5T"));
+  refuses("INVALID_OPTION", /is "8K"/, /above 0$/, given("8K"));
+  refuses("INVALID_OPTION", /is "1.2.3M"/, /above 0$/, given("1.2.3M"));
+  refuses("INVALID_OPTION", /is "52B"/, /dropless$/, () => resolveOptions(schema, [strings({ mode: "52B" })]));
+  refuses("INVALID_OPTION", /is Infinity/, /above 0$/, given("1e400"));
+});
+
 test("a missing value and a rule of the command's own are told in one line", () => {
   const strict = z.strictObject({
     prompt: z.string(),

@@ -4,6 +4,7 @@ import { didYouMean } from "./nearest.ts";
 import {
   coerceStrings,
   describeAllowed,
+  hasType,
   isPlainObject,
   type OptionSchema,
   refuseUnknownKeys,
@@ -157,7 +158,21 @@ function describeIssues(
   const value = valueAt(mergeLayers(layers), path);
   const state =
     value === undefined ? "is missing" : isOwnRule ? `cannot be ${showValue(value)}` : `is ${showValue(value)}`;
-  return new RookeryError("INVALID_OPTION", `${name} ${state}${more}`, allowed);
+  return new RookeryError("INVALID_OPTION", `${name} ${state}${more}`, `${allowed}${spelledOut(value, schema, path)}`);
+}
+
+const magnitudes = [
+  ["M", "e6"],
+  ["B", "e9"],
+  ["T", "e12"],
+] as const;
+
+/** 52B is what pages print and papers write: how to give it. K is left alone, since it may be 1000 or 1024. */
+function spelledOut(value: unknown, schema: OptionSchema, path: readonly PropertyKey[]): string {
+  const magnitude = typeof value === "string" ? magnitudes.find(([letter]) => value.endsWith(letter)) : undefined;
+  if (magnitude === undefined || !schemasAt(schema, path).some((one) => hasType(one, "number"))) return "";
+  const number = String(value).slice(0, -1);
+  return /^\d+(\.\d+)?$/.test(number) ? `: ${number}${magnitude[1]} for ${value}` : "";
 }
 
 function valueAt(values: unknown, path: readonly string[]): unknown {
@@ -171,6 +186,7 @@ function valueAt(values: unknown, path: readonly string[]): unknown {
 
 /** For a message: JSON, cut to a sensible length. */
 export function showValue(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  // JSON has no number that is not finite, and 1e400 is none
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
