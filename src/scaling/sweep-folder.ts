@@ -3,7 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
-import { checkName, makeFolder, quoteForMessage, writeFileAtomic } from "../base/files.ts";
+import { checkName, makeFolder, quoteForMessage, removeDirectory, writeFileAtomic } from "../base/files.ts";
 import { refuseContradictions } from "../train/resolve.ts";
 import { readRunConfig } from "../train/run-directory.ts";
 import { freeOnSweepResume, type SweepOptions, sweepOptionsSchema } from "./sweep-options.ts";
@@ -64,10 +64,15 @@ export function sweepOptions(given: SweepOptions): SweepOptions {
   return { ...stored, resume, retryFailed, planOnly, threads, parallel, sweepsFolder };
 }
 
-/** Makes the folder of a new sweep. */
-export function createSweep(options: SweepOptions): void {
+/** Makes the folder of a new sweep. @returns what takes it away again, as long as nothing has been trained. */
+export function createSweep(options: SweepOptions): () => void {
   const paths = sweepPaths(options);
+  const isAllOurs = !fs.existsSync(paths.path);
   makeFolder(paths.runs);
   const config = makeRunConfig(sweepCommand, { ...options, resume: false });
   writeFileAtomic(paths.config, `${JSON.stringify(config, null, 2)}\n`);
+  return () => {
+    const made = isAllOurs ? [paths.path] : [paths.config, paths.jobs, paths.tokenizer];
+    for (const one of made.filter((file) => fs.existsSync(file))) removeDirectory(one);
+  };
 }

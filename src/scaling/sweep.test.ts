@@ -13,6 +13,7 @@ import { expertLearningRateRatio } from "../train/schedule.ts";
 import { fitRates, rateFor } from "./learning-rate.ts";
 import { measureNoise } from "./noise.ts";
 import { runSweep } from "./sweep.ts";
+import { createSweep } from "./sweep-folder.ts";
 import { type SweepOptions, sweepOptionsSchema } from "./sweep-options.ts";
 import { pointsOf, searchPointsOf } from "./sweep-plan.ts";
 import { trainOptionsFor } from "./sweep-point.ts";
@@ -178,6 +179,8 @@ describe("a sweep", () => {
 
   it("refuses text that is too little, names that are taken or none, and other settings when it goes on", async () => {
     await assert.rejects(runSweep(options({ maxPasses: 0.5 }), {}), { code: "BAD_DATA", message: /passes/ });
+    assert.deepEqual(fs.readdirSync(sweepsFolder), [], "mended, the same command begins");
+    createSweep(options());
     await assert.rejects(runSweep(options(), {}), { code: "RUN_EXISTS" });
     await assert.rejects(runSweep(options({ resume: true, budgets: [8e8] }), {}), {
       code: "INVALID_OPTION",

@@ -44,9 +44,12 @@ export async function runSweep(given: SweepOptions, context: CommandContext): Pr
   const result = { name: options.name, folder: paths.path, estimate };
   if (options.planOnly) return { ...result, table: null, learningRates: null, done: 0, failed: [] };
 
-  if (!options.resume) createSweep(options);
+  // what cannot begin leaves nothing, so that the same command, mended, can
+  using unbegun = new DisposableStack();
+  if (!options.resume) unbegun.defer(createSweep(options));
   using jobs = openJobs(paths.jobs, `the sweep "${options.name}"`);
   const dataTokens = await prepareText(options, points, context);
+  unbegun.move();
   for (const kind of options.retryFailed ? [searchKind, pointKind] : []) forgetFailed(jobs, kind, paths.runs);
   const lanes = new Lanes(options, jobs, dataTokens, estimate.parallel, context);
 
