@@ -23,7 +23,10 @@ fs.writeFileSync(
 const minima = law.minima.map(({ compute, parameters }) => ({ x: compute, y: parameters }));
 fs.writeFileSync(
   path.join(folder, "sizes.svg"),
-  powerLawPlot("Best size for the compute", "activated parameters", planCurves(law, law.computeRange[1]).parameters, [
-    { name: "minima", points: minima },
-  ]),
+  powerLawPlot(
+    "Best size for the compute",
+    "activated parameters",
+    planCurves(law, { compute: law.computeRange[1], leastCompute: law.computeRange[1] }).parameters,
+    [{ name: "minima", points: minima }],
+  ),
 );

@@ -29,3 +29,14 @@ export function percentText(share: number, digits = 1): string {
 export function intervalText(interval: readonly [number, number] | null, show = countText): string {
   return interval ? `${show(interval[0])}–${show(interval[1])}` : "none";
 }
+
+/** 0.25 days → "6 hours"; from a day on in days. */
+export function daysText(days: number): string {
+  const steps = [
+    [1, "days"],
+    [1 / 24, "hours"],
+    [1 / 1440, "minutes"],
+  ] as const;
+  const [size, unit] = steps.find(([from]) => days >= from) ?? [1 / 86_400, "seconds"];
+  return `${Number((days / size).toPrecision(3))} ${unit}`;
+}

@@ -9,7 +9,7 @@ export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
   const { law, budgets, intervals, leftOut, warnings, secondOpinion, predictions } = fit;
   const isoFlop = fittedCurves(budgets);
   const measured = budgets.flatMap(({ points }) => points.map(({ parameters, loss }) => ({ x: parameters, y: loss })));
-  const curves = planCurves(law, law.computeRange[1]);
+  const curves = planCurves(law, { compute: law.computeRange[1], leastCompute: law.computeRange[1] });
   const minima = (what: "parameters" | "tokens") => [
     { name: "minima", points: law.minima.map((one) => ({ x: one.compute, y: one[what] })) },
   ];

@@ -13,6 +13,7 @@ export function powerLawPlot(
   yLabel: string,
   curve: readonly BandPoint[],
   marks: readonly Mark[],
+  xLabel = "training FLOPs",
 ): string {
   const band = curve.flatMap(({ compute, low, high }) =>
     low === null || high === null ? [] : [{ x: compute, y: low, high }],
@@ -22,7 +23,7 @@ export function powerLawPlot(
     { name: "power law", kind: "curve", points: curve.map(({ compute, value }) => ({ x: compute, y: value })) },
     ...marks.filter(({ points }) => points.length > 0).map((mark) => ({ ...mark, kind: "dots" as const })),
   ];
-  return plotSvg({ title, xLabel: "training FLOPs", yLabel, series });
+  return plotSvg({ title, xLabel, yLabel, series });
 }
 
 /** Curves, and the dots that were measured, a color a budget. */

@@ -1,7 +1,7 @@
 /** A plan as a page that stands alone. Every number in its plots is in the plan, which lies in the page as JSON, too. */
 import type { Plan } from "../scaling/plan.ts";
 import { barsSvg } from "./bars.ts";
-import { countText, flopsText, gigabytesText, intervalText, percentText } from "./figures.ts";
+import { countText, daysText, flopsText, gigabytesText, intervalText, percentText } from "./figures.ts";
 import { isoFlopPlot, type Mark, powerLawPlot } from "./law-plots.ts";
 import { facts, htmlPage, notes, paragraph, plots, table } from "./page.ts";
 import { plotSvg } from "./plot.ts";
@@ -29,11 +29,14 @@ export function planPage(plan: Plan, rookeryVersion: string): string {
   );
 }
 
+/** Whether the law was asked at the compute itself. */
+const isLeast = ({ compute, leastCompute }: Plan["optimal"]) => compute === leastCompute;
+
 function summary({ optimal, planned, chosen, extrapolation, hardware }: Plan): string {
   return facts([
     [
       "best for this compute",
-      `${countText(optimal.activatedParameters)} activated parameters on ${countText(optimal.tokens)} tokens at ${flopsText(optimal.compute)} FLOPs`,
+      `${countText(optimal.activatedParameters)} activated parameters on ${countText(optimal.tokens)} tokens at ${flopsText(optimal.compute)} FLOPs${isLeast(optimal) ? "" : `, C_min ${flopsText(optimal.leastCompute)} at this batch`}`,
     ],
     [
       "95% intervals",
@@ -59,17 +62,17 @@ function summary({ optimal, planned, chosen, extrapolation, hardware }: Plan): s
     ],
     [
       "time",
-      `${hardware.days.toFixed(1)} days on ${hardware.devices} ${hardware.title}${hardware.cost === null ? "" : `, cost ${countText(hardware.cost)}`}`,
+      `${daysText(hardware.days)} on ${hardware.devices} ${hardware.title}${hardware.cost === null ? "" : `, cost ${countText(hardware.cost)}`}`,
     ],
   ]);
 }
 
-function lawPlots({ curves, planned, chosen }: Plan): string[] {
+function lawPlots({ curves, optimal, planned, chosen }: Plan): string[] {
   const marks = (what: "parameters" | "tokens"): Mark[] => [
     { name: "measured minima", points: curves.minima.map((one) => ({ x: one.compute, y: one[what] })) },
     {
       name: "planned",
-      points: [{ x: planned.compute, y: what === "parameters" ? planned.activatedParameters : planned.tokens }],
+      points: [{ x: planned.leastCompute, y: what === "parameters" ? planned.activatedParameters : planned.tokens }],
     },
     {
       name: chosen
@@ -80,9 +83,12 @@ function lawPlots({ curves, planned, chosen }: Plan): string[] {
         : [],
     },
   ];
+  const xLabel = isLeast(optimal) ? "training FLOPs" : "training FLOPs, as C_min";
+  const plot = (title: string, yLabel: string, what: "parameters" | "tokens") =>
+    powerLawPlot(title, yLabel, curves[what], marks(what), xLabel);
   return [
-    powerLawPlot("Best size for the compute", "activated parameters", curves.parameters, marks("parameters")),
-    powerLawPlot("Best number of tokens for the compute", "tokens", curves.tokens, marks("tokens")),
+    plot("Best size for the compute", "activated parameters", "parameters"),
+    plot("Best number of tokens for the compute", "tokens", "tokens"),
   ];
 }
 
@@ -190,7 +196,7 @@ function modelSection({ model }: Plan): string {
   return rows + plots([bars]);
 }
 
-function trainingSection({ recipe, hardware, planned }: Plan): string {
+function trainingSection({ recipe, hardware }: Plan): string {
   const { layout, cost } = hardware;
   const { weights, gradients, optimizer, activations, total } = layout.bytesPerDevice;
   const { schedule, criticalBatch } = recipe;
@@ -204,7 +210,7 @@ function trainingSection({ recipe, hardware, planned }: Plan): string {
       ? [
           [
             "critical batch",
-            `${countText(criticalBatch.tokens)} tokens (${criticalBatch.source}): this batch takes ${flopsText(criticalBatch.computeAtBatch)} FLOPs for the loss of ${flopsText(planned.compute)} at a small one`,
+            `${countText(criticalBatch.tokens)} tokens (${criticalBatch.source}). For the same loss this batch takes ${criticalBatch.computeOverLeast.toFixed(2)} times the FLOPs of a very small one${criticalBatch.isMeasured ? "" : ", which the law leaves out"}`,
           ] as const,
         ]
       : []),
@@ -214,8 +220,8 @@ function trainingSection({ recipe, hardware, planned }: Plan): string {
     ],
     ["devices", `${hardware.devices} ${hardware.title} (${hardware.source})`],
     [
-      "days",
-      `${hardware.days.toFixed(1)} at ${percentText(hardware.utilization, 0)} of peak; ${countText(hardware.deviceHours)} device hours`,
+      "time",
+      `${daysText(hardware.days)} at ${percentText(hardware.utilization, 0)} of peak; ${countText(hardware.deviceHours)} device hours`,
     ],
     ...(cost === null ? [] : [["cost", countText(cost)] as const]),
     [

@@ -1,5 +1,6 @@
 /** Batch size: the gradient's noise scale, the critical batch that follows the loss, and what a batch costs in compute. */
 import { RookeryError } from "../base/errors.ts";
+import type { CriticalBatch, PowerLaw } from "./laws.ts";
 import { fitLine, meanOf } from "./numeric.ts";
 
 /** A mean of squared gradient norms at a batch size, in tokens. */
@@ -49,14 +50,11 @@ export function noiseScaleOfRuns(runs: readonly { steps: number; tokens: number 
   return { noiseTokens: -line.slope, leastSteps: 1 / line.intercept };
 }
 
-/** B_crit(L) = tokensAtOneNat / L^exponent (Kaplan et al., 2020, eq. 5.3). */
-export type CriticalBatch = { tokensAtOneNat: number; exponent: number; source: string };
-
 /** Kaplan's, for dense models on WebText2: nothing is known of B_crit in the report. */
 export const kaplanCriticalBatch: CriticalBatch = {
   tokensAtOneNat: 2e8,
   exponent: 1 / 0.21,
-  source: "Kaplan et al., arXiv 2001.08361, section 5.1",
+  source: "Kaplan et al., arXiv 2001.08361, section 5.1: dense models on WebText2",
 };
 
 export function criticalBatchAt({ tokensAtOneNat, exponent }: CriticalBatch, loss: number): number {
@@ -74,6 +72,18 @@ export function fitCriticalBatch(
   if (Math.max(...x) - Math.min(...x) < 0.05) return { tokensAtOneNat: Math.exp(meanOf(y)), exponent: 0, source };
   const { intercept, slope } = fitLine(x, y);
   return { tokensAtOneNat: Math.exp(intercept), exponent: -slope, source };
+}
+
+/** The batch of a sweep's runs as a power of their budget, the same everywhere where one budget alone tells it; null without any. */
+export function fitBatch(runs: readonly { budget: number; batchTokens: number | null }[]): PowerLaw | null {
+  const known = runs.flatMap(({ budget, batchTokens }) =>
+    batchTokens === null ? [] : [[budget, batchTokens] as const],
+  );
+  if (known.length === 0) return null;
+  const [x, y] = [known.map(([budget]) => Math.log(budget)), known.map(([, batch]) => Math.log(batch))];
+  if (new Set(x).size === 1) return { coefficient: Math.exp(meanOf(y)), exponent: 0 };
+  const { intercept, slope } = fitLine(x, y);
+  return { coefficient: Math.exp(intercept), exponent: slope };
 }
 
 /** C_min = C / (1 + B / B_crit): what the same loss costs at a very small batch (report eq. 3). */

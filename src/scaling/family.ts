@@ -7,15 +7,19 @@ import { activatedElements, describeParameters } from "../model/parameters.ts";
 import type { ComputeLaw } from "./laws.ts";
 import { leastSquares } from "./numeric.ts";
 
-/** How far N may be off, the steps that the width of an expert takes, and the factor by which all proportions may be off. */
-export type FamilySteps = { tolerance: number; widthStep: number; mostDistortion: number };
+/**
+ * How far N may be off, the steps that the width of an expert takes, the factor by which all proportions may be off, and how much
+ * each halving that KV heads do not allow counts, in logarithms of proportions: by heads a model is split over a node's devices.
+ */
+export type FamilySteps = { tolerance: number; widthStep: number; mostDistortion: number; unsplitWeight: number };
 /** Proportions that are off by more than that in all are another family's. */
-const usualSteps: FamilySteps = { tolerance: 0.01, widthStep: 64, mostDistortion: 4 };
+const usualSteps: FamilySteps = { tolerance: 0.01, widthStep: 64, mostDistortion: 4, unsplitWeight: 0.1 };
 /** A sweep needs N as counted, not as wished, and small models come in large steps. */
-export const sweepSteps: FamilySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 12 };
+export const sweepSteps: FamilySteps = { tolerance: 0.1, widthStep: 16, mostDistortion: 12, unsplitWeight: 0 };
 /** Within this the preset is the model as it stands: by so much N differs with how the head is counted (report: 52B, we: 51.3B). */
 const presetTolerance = 0.015;
 const mostLayers = 1024;
+const mostWidth = 16_384;
 
 /** The KV heads that divide `heads` in about the proportion of the family. */
 function keyValueHeadsFor(heads: number, family: ModelConfig): number {
@@ -23,6 +27,11 @@ function keyValueHeadsFor(heads: number, family: ModelConfig): number {
   const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((count) => heads % count === 0);
   const distance = (count: number) => Math.abs(Math.log(count / wanted));
   return divisors.reduce((best, count) => (distance(count) < distance(best) ? count : best));
+}
+
+/** How many of the three halvings, over eight devices, heads do not allow. */
+function missingHalvings(heads: number): number {
+  return [2, 4, 8].filter((devices) => heads % devices !== 0).length;
 }
 
 /** Activated parameters without the specialised width's part, and that part for each unit of expert width. */
@@ -48,7 +57,7 @@ function activatedBy(config: ModelConfig): (intermediateSize: number) => number 
 export function familyMember(
   family: ModelConfig,
   activatedParameters: number,
-  { tolerance, widthStep, mostDistortion } = usualSteps,
+  { tolerance, widthStep, mostDistortion, unsplitWeight } = usualSteps,
 ): ModelConfig {
   const own = account(family).parameters.activated;
   if (Math.abs(activatedParameters / own - 1) < presetTolerance) return family;
@@ -61,7 +70,7 @@ export function familyMember(
   let smallest = Number.POSITIVE_INFINITY;
   for (let heads = 1; heads <= 1024 && !isTooLarge; heads++) {
     const hiddenSize = Math.round((heads * family.headDim) / headsPerHidden);
-    if (hiddenSize > 16_384) break;
+    if (hiddenSize > mostWidth) break;
     const numKeyValueHeads = keyValueHeadsFor(heads, family);
     const sharingDistance = Math.abs(Math.log(numKeyValueHeads / heads / sharing));
     const layersWanted = hiddenSize / aspect;
@@ -88,7 +97,7 @@ export function familyMember(
         Math.abs(Math.log(intermediateSize / hiddenSize / expansion)) +
         sharingDistance;
       if (distortion > Math.log(mostDistortion)) continue;
-      const distance = distortion + 10 * error;
+      const distance = distortion + 10 * error + unsplitWeight * missingHalvings(numKeyValueHeads);
       if (!best || distance < best.distance) best = { config: { ...shape, intermediateSize }, distance };
     }
   }
@@ -98,7 +107,9 @@ export function familyMember(
     `no model of this family has about ${activatedParameters.toExponential(2)} activated parameters`,
     activatedParameters < smallest
       ? `its smallest has ${Math.round(smallest)}: take more, or another --family (a smaller vocabulary makes smaller models)`
-      : "take a size nearby, or another --family",
+      : isTooLarge
+        ? "take a size nearby, or another --family"
+        : `that is more than its proportions make of a width of ${mostWidth}: take less`,
   );
 }
 

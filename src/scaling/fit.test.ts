@@ -96,12 +96,40 @@ test("a measured noise scale turns C into C_min", () => {
     const critical = 2e8 / point.loss ** 4;
     return { ...point, batchTokens: critical, noiseTokens: critical };
   });
-  const { law, criticalBatch, warnings } = fitScalingLaw(noisy, settings);
-  assert.ok(criticalBatch);
-  assert.ok(Math.abs(criticalBatch.exponent / 4 - 1) < 0.01, String(criticalBatch.exponent));
+  const { law, warnings } = fitScalingLaw(noisy, settings);
+  const { critical } = law.batch;
+  assert.ok(critical);
+  assert.ok(Math.abs(critical.exponent / 4 - 1) < 0.01, String(critical.exponent));
   const ratio = law.computeRange[0] / sweep.budgets[0]!;
   assert.ok(Math.abs(ratio / 0.5 - 1) < 0.02, String(ratio));
   assert.ok(!warnings.some((warning) => warning.includes("noise_tokens")));
+});
+
+test("a batch that one budget alone tells holds for all of them, and without any batch C stays C", () => {
+  const points = syntheticPoints({ ...sweep, noise: 0, seeds: 1 });
+  const fitWith = (batchTokens: (point: Point) => number | null) =>
+    fitScalingLaw(
+      points.map((point) => ({ ...point, noiseTokens: 1e5, batchTokens: batchTokens(point) })),
+      settings,
+    );
+  const [first] = sweep.budgets;
+  const { law } = fitWith(({ budget }) => (budget === first ? 1e5 : null));
+  assert.ok(law.batch.tokens && Math.abs(powerAt(law.batch.tokens, 1e20) / 1e5 - 1) < 1e-9);
+  assert.ok(law.minima.every(({ compute }, i) => Math.abs((2 * compute) / sweep.budgets[i]! - 1) < 1e-9));
+  const unknown = fitWith(() => null);
+  assert.equal(unknown.law.computeRange[0], first);
+  assert.match(unknown.warnings.join(), /no batch_tokens/);
+});
+
+test("what cannot be relied on is said: sizes that may not grow, a critical batch that falls with the loss", () => {
+  const points = syntheticPoints(sweep);
+  const shrinking = points.map((point) => {
+    const shift = (point.budget / sweep.budgets[0]!) ** -0.6;
+    return { ...point, parameters: shift * point.parameters, batchTokens: 10, noiseTokens: 1e3 * point.loss };
+  });
+  const { warnings, law } = fitScalingLaw(shrinking, settings);
+  assert.match(warnings.join(), /N\(C\) may not grow at all/);
+  assert.match(law.notes.join(), /fall as the loss falls/);
 });
 
 test("minima that scatter more than their noise widen the intervals", () => {
@@ -135,7 +163,7 @@ const refusals: Record<string, [change: (points: Point[]) => Point[], message: R
   "two sizes": [
     (points) =>
       points.filter(({ budget, parameters }) => budget !== points[0]!.budget || parameters === points[0]!.parameters),
-    /1 sizes are too few.*at least 4/s,
+    /one size is too few.*at least 4/s,
   ],
   "sizes that are all too small": [
     (points) => points.filter(({ budget, parameters }) => parameters < 0.8 * powerAt(truth.parameters, budget)),
@@ -144,6 +172,15 @@ const refusals: Record<string, [change: (points: Point[]) => Point[], message: R
   "sizes that are all too large": [
     (points) => points.filter(({ budget, parameters }) => parameters > 1.2 * powerAt(truth.parameters, budget)),
     /outside the sizes.*add smaller models/s,
+  ],
+  "budgets that all took the same": [
+    (points) => points.map((one) => ({ ...one, compute: 1e18 })),
+    /come to 1\.00e\+18 and 1\.00e\+18 FLOPs.*check compute/s,
+  ],
+  "budgets a hair apart": [
+    (points) =>
+      points.map((one) => ({ ...one, budget: one.budget / one.compute + 1e-6 * Math.log(one.compute), compute: 1 })),
+    /does not grow.*the same value of budget/s,
   ],
   "losses upside down": [
     (points) => points.map((one) => ({ ...one, loss: 10 - one.loss })),

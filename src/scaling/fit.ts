@@ -3,7 +3,7 @@
  * them, and how far each is to be trusted.
  */
 import { RookeryError } from "../base/errors.ts";
-import { type CriticalBatch, criticalBatchAt, fitCriticalBatch, leastCompute } from "./batch.ts";
+import { criticalBatchAt, fitBatch, fitCriticalBatch, leastCompute } from "./batch.ts";
 import { bootstrapMinima } from "./bootstrap.ts";
 import { type Budget, groupByBudget, minimumOf, type Quadratic, valueAt } from "./isoflop.ts";
 import {
@@ -50,7 +50,6 @@ export type ScalingFit = {
     tokensExponent: Interval;
     frontierExponent: Interval;
   };
-  criticalBatch: CriticalBatch | null;
   /** The exponents that L(N, D), fitted to all points at once, implies. */
   secondOpinion: { loss: LossLaw; parametersExponent: number; tokensExponent: number } | null;
   leftOut: LeftOut[];
@@ -106,10 +105,11 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
       `train at ${leastBudgets} budgets or more, a factor of 8 or more apart in total`,
     );
   }
-  const criticalBatch = fitCriticalBatch(points);
-  const corrected = (group: Budget, minimum: Minimum) => correct(group, minimum, criticalBatch);
-  const fitted = groups.map((group) => ({ group, ...minimumOf(group) }));
+  const batch = { tokens: fitBatch(points), critical: fitCriticalBatch(points) };
+  const corrected = (group: Budget, minimum: Minimum) => correct(group, minimum, batch);
+  const fitted = groups.map((group) => ({ group, ...minimumOf(group, settings.source) }));
   const minima = fitted.map(({ group, minimum }) => corrected(group, minimum));
+  refuseUnordered(groups, minima);
   const resampled = bootstrapMinima(
     groups,
     fitted.map(({ quadratic }) => quadratic),
@@ -130,6 +130,11 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
   const compute = fitComputeLaw(points);
   const implied = loss && optimumOf(loss, compute);
   const interval = (values: readonly number[]): Interval => [quantile(values, 0.025), quantile(values, 0.975)];
+  const intervals = {
+    parametersExponent: interval(sampledLaws.map((one) => one.parameters.exponent)),
+    tokensExponent: interval(sampledLaws.map((one) => one.tokens.exponent)),
+    frontierExponent: interval(sampledLaws.map((one) => one.frontier.exponent)),
+  };
   return {
     law: {
       name: settings.name,
@@ -139,9 +144,10 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
       loss,
       computeRange: [Math.min(...minima.map((one) => one.compute)), Math.max(...minima.map((one) => one.compute))],
       minima,
+      batch,
       chosen: null,
       uncertainty,
-      notes: [],
+      notes: notesOf(batch),
     },
     budgets: fitted.map(({ group, quadratic }, index) => ({
       budget: group.budget,
@@ -154,12 +160,7 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
         loss: interval(samples.map((sample) => sample[index]!.loss)),
       },
     })),
-    intervals: {
-      parametersExponent: interval(sampledLaws.map((one) => one.parameters.exponent)),
-      tokensExponent: interval(sampledLaws.map((one) => one.tokens.exponent)),
-      frontierExponent: interval(sampledLaws.map((one) => one.frontier.exponent)),
-    },
-    criticalBatch,
+    intervals,
     secondOpinion: loss &&
       implied && {
         loss,
@@ -167,21 +168,36 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
         tokensExponent: implied.tokens.exponent,
       },
     leftOut,
-    warnings: warningsOf(groups, scale, criticalBatch),
+    warnings: [...warningsOf(groups, scale, intervals, batch), ...notesOf(batch)],
   };
 }
 
-/** The minimum with C_min for C, at the batch that a run of its size has. */
-function correct({ points }: Budget, minimum: Minimum, criticalBatch: CriticalBatch | null): Minimum {
+/** The minimum with C_min for C, at the batch that a run of its size has; where no run tells, at the one that other budgets lead to. */
+function correct({ budget, points }: Budget, minimum: Minimum, { tokens, critical }: ScalingLaw["batch"]): Minimum {
+  if (!critical || !tokens) return minimum;
   const known = points.flatMap((point) => (point.batchTokens === null ? [] : [{ point, batch: point.batchTokens }]));
-  if (!criticalBatch || known.length === 0) return minimum;
-  const batch = valueAt(
-    known.map(({ point }) => point),
-    known.map((one) => one.batch),
-    minimum.parameters,
+  const batch =
+    known.length === 0
+      ? powerAt(tokens, budget)
+      : valueAt(
+          known.map(({ point }) => point),
+          known.map((one) => one.batch),
+          minimum.parameters,
+        );
+  return { ...minimum, compute: leastCompute(minimum.compute, batch, criticalBatchAt(critical, minimum.loss)) };
+}
+
+/** Budgets whose C_min does not grow from one to the next by a percent at least tell no power law. */
+function refuseUnordered(groups: readonly Budget[], minima: readonly Minimum[]): void {
+  const index = minima.findIndex((one, i) => i > 0 && !(one.compute > 1.01 * minima[i - 1]!.compute));
+  if (index < 0) return;
+  const [before, after] = [index - 1, index].map((i) => groups[i]!.budget.toPrecision(5));
+  const [least, more] = [index - 1, index].map((i) => minima[i]!.compute.toExponential(2));
+  throw new RookeryError(
+    "BAD_DATA",
+    `the budgets ${before} and ${after} come to ${least} and ${more} FLOPs, which does not grow`,
+    "give runs of one budget the same value of budget, and check compute, batch_tokens and noise_tokens",
   );
-  const critical = criticalBatchAt(criticalBatch, minimum.loss);
-  return { ...minimum, compute: leastCompute(minimum.compute, batch, critical) };
 }
 
 /**
@@ -235,7 +251,21 @@ function errorPerDecade(minima: readonly Minimum[], leftOut: readonly LeftOut[])
   return { logParameters: per(logParametersError), logTokens: per(logTokensError), loss: per(lossError) };
 }
 
-function warningsOf(groups: readonly Budget[], scale: number, criticalBatch: CriticalBatch | null): string[] {
+/** What goes with the law to whoever plans by it. */
+function notesOf({ critical }: ScalingLaw["batch"]): string[] {
+  if (!critical || critical.exponent >= 0) return [];
+  return [
+    "the noise scales of these runs fall as the loss falls, where they are known to grow: beyond the data the critical batch, and with it C_min, cannot be trusted",
+  ];
+}
+
+function warningsOf(
+  groups: readonly Budget[],
+  scale: number,
+  { parametersExponent, tokensExponent }: ScalingFit["intervals"],
+  { critical, tokens }: ScalingLaw["batch"],
+): string[] {
+  const unsure = Object.entries({ N: parametersExponent, D: tokensExponent }).filter(([, [low]]) => low <= 0);
   const range = groups.at(-1)!.budget / groups[0]!.budget;
   return [
     ...(range < 7.99 ? [`the budgets span a factor of ${range.toFixed(1)} only: exponents need 8 or more`] : []),
@@ -244,9 +274,15 @@ function warningsOf(groups: readonly Budget[], scale: number, criticalBatch: Cri
           `minima scatter ${scale.toFixed(1)} times as much around the power law as their noise explains: intervals are that much wider`,
         ]
       : []),
-    ...(criticalBatch
+    ...unsure.map(
+      ([what, [low]]) =>
+        `${what}(C) may not grow at all (exponents from ${low.toFixed(2)} on): add seeds, or budgets that are further apart`,
+    ),
+    ...(critical && tokens
       ? []
-      : ["the table has no noise_tokens: C is taken as C_min, as if every batch were far below the critical one"]),
+      : [
+          `the table has no ${critical ? "batch_tokens" : "noise_tokens"}: C is taken as C_min, as if every batch were far below the critical one`,
+        ]),
     ...(groups.length < 4 ? ["with three budgets the floor of L(C) is that of L(N, D)"] : []),
   ];
 }

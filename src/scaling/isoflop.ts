@@ -77,14 +77,21 @@ export function tokensAt(points: readonly Point[], parameters: number): number {
 
 /**
  * The minimum of a budget's curve.
+ * @param source names the table in messages.
  * @throws RookeryError BAD_DATA for too few sizes, a curve without a minimum, or a minimum outside the sizes.
  */
-export function minimumOf({ budget, points, sizes }: Budget): { quadratic: Quadratic; minimum: Minimum } {
+export function minimumOf(
+  { budget, points, sizes }: Budget,
+  source: string,
+): { quadratic: Quadratic; minimum: Minimum } {
   const refuse = (message: string, hint: string): never => {
-    throw new RookeryError("BAD_DATA", `budget ${budget.toExponential(2)}: ${message}`, hint);
+    throw new RookeryError("BAD_DATA", `${source}, budget ${budget.toExponential(2)}: ${message}`, hint);
   };
   if (sizes < leastSizes) {
-    refuse(`${sizes} sizes are too few for a curve`, `train at least ${leastSizes}, better 5 or more`);
+    refuse(
+      `${sizes === 1 ? "one size is" : `${sizes} sizes are`} too few for a curve`,
+      `train at least ${leastSizes}, better 5 or more`,
+    );
   }
   const losses = points.map(({ loss }) => loss);
   const quadratic = fitQuadratic(points, losses);

@@ -22,6 +22,9 @@ export type LossLaw = {
 /** L(C) = floor + coefficient / C^exponent along the optimum. */
 export type FrontierLaw = { floor: number; coefficient: number; exponent: number };
 
+/** B_crit(L) = tokensAtOneNat / L^exponent (Kaplan et al., 2020, eq. 5.3). */
+export type CriticalBatch = { tokensAtOneNat: number; exponent: number; source: string };
+
 /** What a law is worth beyond its data: the laws of resampled data, and how far leaving a budget out led astray, a decade. */
 export type Uncertainty = {
   parameters: readonly PowerLaw[];
@@ -36,7 +39,7 @@ export type ScalingLaw = {
   name: string;
   source: string;
   compute: ComputeLaw;
-  /** N and D that are best for C, which is corrected to C_min where `batch` is known. */
+  /** N and D that are best for C: for C_min where `batch` has both its parts. */
   parameters: PowerLaw;
   tokens: PowerLaw;
   loss: LossLaw | null;
@@ -44,6 +47,8 @@ export type ScalingLaw = {
   /** Least and most compute that was measured. */
   computeRange: readonly [least: number, most: number];
   minima: readonly Minimum[];
+  /** Of its own runs: the batch in tokens as a power of the budget, and B_crit by the loss; null where it has none. */
+  batch: { tokens: PowerLaw | null; critical: CriticalBatch | null };
   /** What its authors trained in the end. */
   chosen: { activatedParameters: number; tokens: number } | null;
   uncertainty: Uncertainty | null;
@@ -144,7 +149,8 @@ const fromPetaflopDays = (coefficient: number, exponent: number): PowerLaw => {
   return { coefficient: coefficient / petaflopDay ** exponent, exponent };
 };
 
-const bare = { frontier: null, minima: [], chosen: null, uncertainty: null } as const;
+const ofNobody = { tokens: null, critical: null } as const;
+const bare = { frontier: null, minima: [], batch: ofNobody, chosen: null, uncertainty: null } as const;
 
 /** The published laws. `notes` says what to keep in mind; docs/planning.md says more. */
 export const laws = {
@@ -163,6 +169,7 @@ export const laws = {
     frontier: null,
     computeRange: [5.0e18, 9.5e19],
     minima: hunyuanMinima,
+    batch: ofNobody,
     chosen: { activatedParameters: 52e9, tokens: 7e12 },
     uncertainty: null,
     notes: [

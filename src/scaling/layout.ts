@@ -2,7 +2,6 @@
  * How a model is split over devices to train it, and what each then holds. Mixed precision as is usual on accelerators: bf16
  * weights, f32 gradients, and f32 weights and moments of AdamW that the data-parallel ranks share (ZeRO-1, Rajbhandari et al., 2020).
  */
-import { account } from "../model/accounting.ts";
 import { countActivations } from "../model/activations.ts";
 import { type ModelConfig, numKeyValueGroups } from "../model/config.ts";
 import { describeParameters, elementCount } from "../model/parameters.ts";
@@ -29,32 +28,72 @@ export type Layout = {
 
 type Split = Pick<Layout, "tensorParallel" | "pipelineParallel" | "expertParallel" | "dataParallel" | "recomputation">;
 
-/** What the fullest device holds: the first stage of the pipeline, which has the most micro-batches in flight. */
-function bytesPerDevice(config: ModelConfig, split: Split, rowTokens: number): Layout["bytesPerDevice"] {
-  const { tensorParallel, pipelineParallel, expertParallel, dataParallel } = split;
+/** What there is to be split: elements of each kind, and the activations of a row. */
+type Sizes = {
+  experts: number;
+  /** The two ends of the network, which lie on one stage. */
+  ends: number;
+  dense: number;
+  /** Bytes of one micro-batch of one row, over all layers. */
+  activations: Record<Layout["recomputation"], number>;
+  /** Bytes of a chunk of logits. */
+  logits: number;
+};
+
+function sizesOf(config: ModelConfig, rowTokens: number): Sizes {
   const parameters = describeParameters(config).map(({ role, shape }) => ({ role, elements: elementCount(shape) }));
   const sumOf = (list: typeof parameters) => list.reduce((sum, { elements }) => sum + elements, 0);
   const experts = sumOf(parameters.filter(({ role }) => role === "expert"));
   const ends = sumOf(parameters.filter(({ role }) => role === "embedding" || role === "head"));
-  const dense = account(config).parameters.total - experts - ends;
+  const { kept, betweenGroups, perGroup } = countActivations(config, 2);
+  return {
+    experts,
+    ends,
+    dense: sumOf(parameters) - experts - ends,
+    activations: { none: kept * rowTokens, block: (betweenGroups + perGroup) * rowTokens },
+    logits: 6 * config.vocabularySize * Math.min(rowTokens, 1024),
+  };
+}
+
+/** What the fullest device holds: the first stage of the pipeline, which has the most micro-batches in flight. */
+function bytesPerDevice(sizes: Sizes, split: Split): Layout["bytesPerDevice"] {
+  const { tensorParallel, pipelineParallel, expertParallel, dataParallel, recomputation } = split;
   const slice = tensorParallel * pipelineParallel;
-  // the two ends of the network lie on one stage
-  const denseHeld = dense / slice + ends / tensorParallel;
-  const expertsHeld = experts / (slice * expertParallel);
+  const denseHeld = sizes.dense / slice + sizes.ends / tensorParallel;
+  const expertsHeld = sizes.experts / (slice * expertParallel);
   const held = denseHeld + expertsHeld;
   const optimizer = optimizerBytes * (denseHeld / dataParallel + expertsHeld / (dataParallel / expertParallel));
-  const { kept, betweenGroups, perGroup } = countActivations(config, 2);
-  const perToken = split.recomputation === "block" ? betweenGroups : kept;
   // one micro-batch of one row for every stage that is yet to answer, a pipeline's part of the layers each
-  const inFlight = perToken + (split.recomputation === "block" ? perGroup : 0);
-  const logits = (6 * config.vocabularySize * Math.min(rowTokens, 1024)) / tensorParallel;
-  const activations = (inFlight * rowTokens) / tensorParallel + logits;
+  const activations = (sizes.activations[recomputation] + sizes.logits) / tensorParallel;
   const parts = { weights: weightBytes * held, gradients: gradientBytes * held, optimizer, activations };
   return { ...parts, total: parts.weights + parts.gradients + parts.optimizer + parts.activations };
 }
 
 function powersUpTo(most: number): number[] {
   return Array.from({ length: Math.floor(Math.log2(Math.max(1, most))) + 1 }, (_, i) => 2 ** i);
+}
+
+function divisorsOf(number: number): number[] {
+  return Array.from({ length: number }, (_, i) => i + 1).filter((divisor) => number % divisor === 0);
+}
+
+/**
+ * The splits that the model allows, without their data-parallel ranks: KV heads and widths go evenly over tensor-parallel devices of
+ * one node, whole CLA groups of layers over stages, experts over ranks.
+ */
+function splitsOf(config: ModelConfig, { devicesPerNode }: Accelerator): Omit<Split, "dataParallel">[] {
+  const { numKeyValueHeads, intermediateSize, numExperts } = config;
+  const tensor = powersUpTo(devicesPerNode).filter((n) => numKeyValueHeads % n === 0 && intermediateSize % n === 0);
+  const expert = divisorsOf(Math.max(1, numExperts));
+  return tensor.flatMap((tensorParallel) =>
+    divisorsOf(numKeyValueGroups(config)).flatMap((pipelineParallel) =>
+      expert.flatMap((expertParallel) =>
+        (["none", "block"] as const).map((recomputation) => {
+          return { tensorParallel, pipelineParallel, expertParallel, recomputation };
+        }),
+      ),
+    ),
+  );
 }
 
 /**
@@ -68,30 +107,16 @@ export function chooseLayout(
   rowTokens: number,
 ): Layout {
   const usableBytes = usableShare * accelerator.memoryBytes;
-  const groups = numKeyValueGroups(config);
-  const heads = config.numKeyValueHeads;
-  const candidates = powersUpTo(Math.min(accelerator.devicesPerNode, devices)).flatMap((tensorParallel) =>
-    powersUpTo(devices / tensorParallel).flatMap((pipelineParallel) => {
-      const ranks = Math.floor(devices / (tensorParallel * pipelineParallel));
-      if (heads % tensorParallel !== 0 || groups % pipelineParallel !== 0 || ranks < 1) return [];
-      return powersUpTo(ranks).flatMap((expertParallel) => {
-        if (expertParallel > 1 && (config.numExperts === 0 || config.numExperts % expertParallel !== 0)) return [];
-        const dataParallel = Math.floor(ranks / expertParallel) * expertParallel;
-        return (["none", "block"] as const).map((recomputation): Layout => {
-          const split = { tensorParallel, pipelineParallel, expertParallel, dataParallel, recomputation };
-          const bytes = bytesPerDevice(config, split, rowTokens);
-          const used = tensorParallel * pipelineParallel * dataParallel;
-          return {
-            devices: used,
-            ...split,
-            bytesPerDevice: bytes,
-            usableBytes,
-            isFeasible: bytes.total <= usableBytes,
-          };
-        });
-      });
-    }),
-  );
+  const sizes = sizesOf(config, rowTokens);
+  const candidates = splitsOf(config, accelerator).flatMap((one): Layout[] => {
+    const ranks = Math.floor(devices / (one.tensorParallel * one.pipelineParallel));
+    const dataParallel = Math.floor(ranks / one.expertParallel) * one.expertParallel;
+    if (dataParallel === 0) return [];
+    const split = { ...one, dataParallel };
+    const bytes = bytesPerDevice(sizes, split);
+    const used = one.tensorParallel * one.pipelineParallel * dataParallel;
+    return [{ devices: used, ...split, bytesPerDevice: bytes, usableBytes, isFeasible: bytes.total <= usableBytes }];
+  });
   const costOf = ({ devices: used, ...one }: Layout) =>
     4 * (one.recomputation === "block" ? 1 : 0) +
     Math.log2(one.tensorParallel) +
@@ -104,11 +129,19 @@ export function chooseLayout(
   return candidates.reduce((best, one) => (one.bytesPerDevice.total < best.bytesPerDevice.total ? one : best));
 }
 
-/** The fewest devices, whole nodes once one node is too small, on which some layout fits; null beyond a million. */
-export function fewestDevices(config: ModelConfig, accelerator: Accelerator, rowTokens: number): Layout | null {
-  for (let devices = 1; devices <= 2 ** 20; devices *= 2) {
-    const layout = chooseLayout(config, accelerator, devices, rowTokens);
-    if (layout.isFeasible) return layout;
-  }
-  return null;
+/** The fewest devices, whole nodes once one node is too small, on which some layout fits; null where none ever does. */
+export function fewestDevices(config: ModelConfig, accelerator: Accelerator, rowTokens: number): number | null {
+  const usableBytes = usableShare * accelerator.memoryBytes;
+  const sizes = sizesOf(config, rowTokens);
+  const { devicesPerNode } = accelerator;
+  const counts = splitsOf(config, accelerator).flatMap((one) => {
+    // only the optimizer's part shrinks with the data-parallel ranks, of which there is one for each expert group at least
+    const { optimizer, total } = bytesPerDevice(sizes, { ...one, dataParallel: one.expertParallel });
+    const room = usableBytes - (total - optimizer);
+    if (room <= 0) return [];
+    const groups = Math.max(1, Math.ceil(optimizer / room));
+    const devices = one.tensorParallel * one.pipelineParallel * one.expertParallel * groups;
+    return [devices > devicesPerNode ? Math.ceil(devices / devicesPerNode) * devicesPerNode : devices];
+  });
+  return counts.length === 0 ? null : Math.min(...counts);
 }

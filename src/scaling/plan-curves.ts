@@ -24,14 +24,18 @@ export type PlanCurves = {
 const bandPoints = 25;
 const curvesBelow = 5;
 
-export function planCurves(law: ScalingLaw, compute: number): PlanCurves {
-  const [least, most] = [Math.min(law.computeRange[0], compute), Math.max(law.computeRange[1], compute)];
+/** @param compute FLOPs that are paid for, which a curve by size is of; power laws reach to `leastCompute`, where the law is asked. */
+export function planCurves(
+  law: ScalingLaw,
+  { compute, leastCompute }: { compute: number; leastCompute: number },
+): PlanCurves {
+  const [least, most] = [Math.min(law.computeRange[0], leastCompute), Math.max(law.computeRange[1], leastCompute)];
   const band = (what: "parameters" | "tokens") =>
     logSpaced(least / 2, most * 2, bandPoints).map((at): BandPoint => {
       const { value, interval } = estimateOptimum(law, what, at);
       return { compute: at, value, low: interval?.[0] ?? null, high: interval?.[1] ?? null };
     });
-  const budgets = compute > least ? logSpaced(law.computeRange[0], law.computeRange[1], curvesBelow) : [];
+  const budgets = leastCompute > least ? logSpaced(law.computeRange[0], law.computeRange[1], curvesBelow) : [];
   const { loss } = law;
   const isoFlop = loss
     ? [...budgets, compute].map((budget): IsoFlopCurve => {

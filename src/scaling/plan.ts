@@ -1,81 +1,22 @@
 /** What to train for a budget, and what it takes: from a law to a model, a recipe, devices, days, money and service. */
-import { z } from "zod";
 import { parseOptions } from "../base/config.ts";
 import { account } from "../model/accounting.ts";
 import { type ActivationBytes, countActivations } from "../model/activations.ts";
-import { configWith, type ModelConfig, modelConfigSchema } from "../model/config.ts";
+import { configWith, type ModelConfig } from "../model/config.ts";
 import { countFlops, type FlopCount } from "../model/flops.ts";
 import { type PresetName, presets } from "../model/presets.ts";
-import { type AcceleratorName, acceleratorNames, accelerators } from "./accelerators.ts";
+import { accelerators } from "./accelerators.ts";
 import { type Estimate, type Extrapolation, estimateLoss, estimateOptimum, extrapolationOf } from "./bands.ts";
 import { planMember } from "./family.ts";
+import { type Hardware, planHardware, rateOf } from "./hardware.ts";
 import { resolveLaw } from "./law-file.ts";
-import { computeOf, lawNames, laws, lossAt, type ScalingLaw } from "./laws.ts";
-import { chooseLayout, fewestDevices, type Layout } from "./layout.ts";
+import { computeOf, laws, lossAt, type ScalingLaw } from "./laws.ts";
 import { type PlanCurves, planCurves } from "./plan-curves.ts";
-import { type Recipe, recipeFor } from "./recipe.ts";
+import { defaultLaw, type PlanOptions, type PlanOptionsInput, planOptionsSchema } from "./plan-options.ts";
+import { batchTokensAt, type Recipe, recipeFor } from "./recipe.ts";
 import { type Sensitivity, sensitivityOf } from "./sensitivity.ts";
-import { planServing, type Serving, servingTypes } from "./serving.ts";
-import { rateOf, type Settled, settle } from "./settle.ts";
-
-const quantity = (description: string, valueName: string) =>
-  z.number().positive().optional().describe(description).meta({ valueName });
-
-const defaultLaw = "hunyuan-large";
-
-export const planOptionsSchema = z.strictObject({
-  compute: quantity("training FLOPs, as 3.1e24", "FLOPS"),
-  activatedParameters: quantity("parameters that a token meets", "COUNT"),
-  tokens: quantity("tokens to train on", "COUNT"),
-  days: quantity("days that training may take", "DAYS"),
-  money: quantity("what training may cost, in the currency of --price-per-hour", "AMOUNT"),
-  law: z
-    .string()
-    .min(1)
-    .default(defaultLaw)
-    .describe(`a published law (${lawNames.join(", ")}), or what \`rookery scale fit --json\` wrote`)
-    .meta({ valueName: "LAW", examples: [...lawNames] }),
-  family: z
-    .enum(Object.keys(presets) as [PresetName, ...PresetName[]])
-    .default("hunyuan-large")
-    .describe("the preset whose proportions, sparsity and vocabulary the model takes"),
-  model: modelConfigSchema
-    .partial()
-    .prefault({})
-    .describe("what differs from the preset, as in the sweep: --set model.KEY=VALUE"),
-  accelerator: z.enum(acceleratorNames).default("h100-sxm").describe("the device to train and to serve on"),
-  devices: z
-    .int()
-    .min(1)
-    .max(2 ** 20)
-    .optional()
-    .describe("how many; by default what --days asks for, or whole copies of the model for at most 90 days")
-    .meta({ valueName: "COUNT" }),
-  utilization: z
-    .number()
-    .positive()
-    .max(1)
-    .default(0.4)
-    .describe("share of a device's bf16 peak that training reaches"),
-  pricePerHour: z.number().positive().optional().describe("price of a device for an hour").meta({ valueName: "PRICE" }),
-  sequenceLength: z
-    .int()
-    .min(8)
-    .max(2 ** 24)
-    .default(8192)
-    .describe("tokens a row in training")
-    .meta({ valueName: "TOKENS" }),
-  batchTokens: z
-    .int()
-    .min(8)
-    .optional()
-    .describe("tokens an update; by default from a published rule")
-    .meta({ valueName: "TOKENS" }),
-  weightType: z.enum(servingTypes).default("bf16").describe("type of the weights when serving"),
-});
-
-export type PlanOptionsInput = z.input<typeof planOptionsSchema>;
-export type PlanOptions = z.output<typeof planOptionsSchema>;
+import { planServing, type Serving } from "./serving.ts";
+import { type Settled, settle } from "./settle.ts";
 
 export type PlannedLaw = Omit<ScalingLaw, "uncertainty"> & { hasIntervals: boolean };
 
@@ -86,6 +27,8 @@ export type Plan = {
     activatedParameters: number;
     tokens: number;
     compute: number;
+    /** C_min: where the law was asked, and where its curves are to be read. */
+    leastCompute: number;
     activatedParametersInterval: Estimate["interval"];
     tokensInterval: Estimate["interval"];
     loss: Estimate | null;
@@ -93,7 +36,7 @@ export type Plan = {
     computeOfPair: number;
   };
   /** What is planned: the optimum, or what the options fix. */
-  planned: Settled & { tokensPerParameter: number; loss: number | null };
+  planned: Settled & { devices: number; tokensPerParameter: number; loss: number | null };
   /** What the law's authors trained in the end. */
   chosen: { activatedParameters: number; tokens: number; compute: number } | null;
   extrapolation: Extrapolation;
@@ -110,26 +53,13 @@ export type Plan = {
     activationBytesPerToken: ActivationBytes;
   };
   recipe: Recipe;
-  hardware: {
-    accelerator: AcceleratorName;
-    title: string;
-    source: string;
-    devices: number;
-    utilization: number;
-    days: number;
-    deviceHours: number;
-    cost: number | null;
-    layout: Layout;
-    fewestDevices: number | null;
-  };
+  hardware: Hardware;
   serving: Serving;
   /** The same compute by every published law. */
   comparison: { law: string; activatedParameters: number; tokens: number; extrapolation: Extrapolation }[];
   curves: PlanCurves;
   warnings: string[];
 };
-
-const defaultDays = 90;
 
 /**
  * A model, its recipe and its cost for a budget: of `compute`, `activatedParameters`, `tokens`, `days` with `devices`, and `money`, what
@@ -139,87 +69,88 @@ const defaultDays = 90;
 export function plan(given: PlanOptionsInput, law = resolveLaw(given.law ?? defaultLaw)): Plan {
   const options = parseOptions(planOptionsSchema, given);
   const accelerator = accelerators[options.accelerator];
-  const planned = settle(law, options, accelerator, options.utilization);
-  const { compute, activatedParameters, tokens } = planned;
-  const best = {
-    parameters: estimateOptimum(law, "parameters", compute),
-    tokens: estimateOptimum(law, "tokens", compute),
-  };
-  const extrapolation = extrapolationOf(law, compute);
+  const batchAt = (compute: number) => options.batchTokens ?? batchTokensAt(law, compute, options.sequenceLength);
+  const settled = settle(law, options, rateOf(accelerator, options.utilization), batchAt);
+  const { compute, leastCompute, activatedParameters, tokens } = settled;
   const loss = law.loss && lossAt(law.loss, activatedParameters, tokens);
-
-  const config = planMember(configWith(presets[options.family], options.model), activatedParameters);
-  const { parameters } = account(config);
-  const flopsPerToken = countFlops(config, options);
-  const countedCompute = flopsPerToken.training * tokens;
-  const recipe = recipeFor(config, { ...options, compute, tokens, loss });
-
-  const secondsOnOne = compute / rateOf(accelerator, options.utilization);
-  const fewest = fewestDevices(config, accelerator, options.sequenceLength);
-  const copies = Math.ceil(secondsOnOne / (defaultDays * 86_400) / (fewest?.devices ?? 1));
-  const devices = planned.devices ?? Math.max(1, copies) * (fewest?.devices ?? 1);
-  const layout = chooseLayout(config, accelerator, devices, options.sequenceLength);
-  const deviceHours = secondsOnOne / 3600;
-  const hardware = {
-    accelerator: options.accelerator,
-    title: accelerator.title,
-    source: accelerator.source,
-    devices,
-    utilization: options.utilization,
-    days: deviceHours / 24 / devices,
-    deviceHours,
-    cost: options.pricePerHour === undefined ? null : deviceHours * options.pricePerHour,
-    layout,
-    fewestDevices: fewest?.devices ?? null,
-  };
+  const model = planModel(law, settled, options);
+  const hardware = planHardware(model.config, compute, options);
+  const batch = { batchTokens: batchAt(compute), isBatchGiven: options.batchTokens !== undefined };
   const { uncertainty, ...shownLaw } = law;
-  const sensitivity = sensitivityOf(law, compute, activatedParameters);
   const result = {
     law: { ...shownLaw, hasIntervals: uncertainty !== null },
-    optimal: {
-      activatedParameters: best.parameters.value,
-      tokens: best.tokens.value,
-      compute,
-      activatedParametersInterval: best.parameters.interval,
-      tokensInterval: best.tokens.interval,
-      loss: estimateLoss(law, compute),
-      computeOfPair: computeOf(law.compute, best.parameters.value, best.tokens.value),
+    optimal: optimumAt(law, compute, leastCompute),
+    planned: {
+      ...settled,
+      devices: hardware.devices,
+      tokensPerParameter: tokens / activatedParameters,
+      loss,
     },
-    planned: { ...planned, devices, tokensPerParameter: tokens / activatedParameters, loss },
     chosen: law.chosen && {
       ...law.chosen,
       compute: computeOf(law.compute, law.chosen.activatedParameters, law.chosen.tokens),
     },
-    extrapolation,
-    sensitivity,
-    model: {
-      family: options.family,
-      config,
-      totalParameters: parameters.total,
-      activatedParameters: parameters.activated,
-      flopsPerToken,
-      countedCompute,
-      countedOverLaw: countedCompute / computeOf(law.compute, activatedParameters, tokens),
-      activationBytesPerToken: countActivations(config, 2),
-    },
-    recipe,
+    extrapolation: extrapolationOf(law, leastCompute),
+    sensitivity: sensitivityOf(law, compute, activatedParameters),
+    model,
+    recipe: recipeFor(model.config, law, { compute, leastCompute, tokens, loss }, batch),
     hardware,
-    serving: planServing(config, accelerator, options.weightType),
+    serving: planServing(model.config, accelerator, options.weightType),
     comparison: Object.values<ScalingLaw>(laws).map((one) => ({
       law: one.name,
       activatedParameters: estimateOptimum(one, "parameters", compute).value,
       tokens: estimateOptimum(one, "tokens", compute).value,
       extrapolation: extrapolationOf(one, compute),
     })),
-    curves: planCurves(law, compute),
+    curves: planCurves(law, { compute, leastCompute }),
   };
   return { ...result, warnings: warningsOf(result, options) };
 }
 
-function warningsOf(
-  { optimal, extrapolation, hardware, model, recipe }: Omit<Plan, "warnings">,
-  options: PlanOptions,
-): string[] {
+/** What the law calls best for that compute. */
+function optimumAt(law: ScalingLaw, compute: number, leastCompute: number): Plan["optimal"] {
+  const parameters = estimateOptimum(law, "parameters", leastCompute);
+  const tokens = estimateOptimum(law, "tokens", leastCompute);
+  return {
+    activatedParameters: parameters.value,
+    tokens: tokens.value,
+    compute,
+    leastCompute,
+    activatedParametersInterval: parameters.interval,
+    tokensInterval: tokens.interval,
+    loss: estimateLoss(law, leastCompute),
+    computeOfPair: computeOf(law.compute, parameters.value, tokens.value),
+  };
+}
+
+/** The member of the family that has that size, and what training it takes by counting. */
+function planModel(
+  law: ScalingLaw,
+  { activatedParameters, tokens }: Settled,
+  { family, model: differences, sequenceLength }: PlanOptions,
+): Plan["model"] {
+  const config = planMember(configWith(presets[family], differences), activatedParameters);
+  const { parameters } = account(config);
+  const flopsPerToken = countFlops(config, { sequenceLength });
+  const countedCompute = flopsPerToken.training * tokens;
+  return {
+    family,
+    config,
+    totalParameters: parameters.total,
+    activatedParameters: parameters.activated,
+    flopsPerToken,
+    countedCompute,
+    countedOverLaw: countedCompute / computeOf(law.compute, activatedParameters, tokens),
+    activationBytesPerToken: countActivations(config, 2),
+  };
+}
+
+/** What a reader must not overlook, a line each. */
+function warningsOf(result: Omit<Plan, "warnings">, options: PlanOptions): string[] {
+  return [...lawWarnings(result, options), ...trainingWarnings(result, options)];
+}
+
+function lawWarnings({ optimal, extrapolation, model }: Omit<Plan, "warnings">, options: PlanOptions): string[] {
   const { factor, direction, decades } = extrapolation;
   const off = optimal.computeOfPair / optimal.compute;
   return [
@@ -236,14 +167,34 @@ function warningsOf(
           `counted at ${options.sequenceLength} tokens a row, this model takes ${model.countedOverLaw.toFixed(2)} times the law's C(N, D): days and cost follow the law`,
         ]
       : []),
-    ...(hardware.layout.isFeasible
+  ];
+}
+
+function trainingWarnings({ hardware, recipe }: Omit<Plan, "warnings">, options: PlanOptions): string[] {
+  const { layout, devices, title } = hardware;
+  const { batchTokens, criticalBatch } = recipe;
+  const rows = Math.floor(batchTokens / options.sequenceLength);
+  const { dataParallel, pipelineParallel } = layout;
+  const constants = criticalBatch?.isMeasured ? "the law's own noise scales" : "Kaplan's constants";
+  return [
+    ...(layout.isFeasible
       ? []
       : [
-          `the model does not fit ${hardware.devices} ${hardware.title}: it takes at least ${hardware.fewestDevices ?? "more than a million"}`,
+          hardware.fewestDevices === null
+            ? `no split fits ${title} with rows of ${options.sequenceLength} tokens: lower --sequence-length, or take another --accelerator`
+            : `the model does not fit ${devices} ${title}: it takes at least ${hardware.fewestDevices}`,
         ]),
-    ...(recipe.criticalBatch && recipe.batchTokens > recipe.criticalBatch.tokens
+    ...(layout.devices < devices
+      ? [`the layout uses ${layout.devices} of ${devices} devices: days and cost are those of all, each at work`]
+      : []),
+    ...(rows < dataParallel * pipelineParallel
       ? [
-          `the batch is ${(recipe.batchTokens / recipe.criticalBatch.tokens).toFixed(1)} times the critical one: it saves time, not compute`,
+          `a batch of ${batchTokens} tokens is ${rows} rows of ${options.sequenceLength} for ${dataParallel} data-parallel ranks${pipelineParallel > 1 ? ` of ${pipelineParallel} stages` : ""}: raise --batch-tokens, lower --sequence-length, or take fewer --devices`,
+        ]
+      : []),
+    ...(criticalBatch && batchTokens > 1.05 * criticalBatch.tokens
+      ? [
+          `the batch is ${(batchTokens / criticalBatch.tokens).toFixed(1)} times the critical one by ${constants}: it saves time, not compute`,
         ]
       : []),
   ];

@@ -23,7 +23,7 @@ test("a budget that was held out is foretold, from its whole curve and from a si
   const fit = fitScalingLaw(syntheticPoints(sweep), settings);
   const larger = syntheticPoints({ ...sweep, budgets: [8e19], seed: 2 });
   for (const points of [larger, larger.slice(6, 8)]) {
-    const [prediction] = check(fit, points);
+    const [prediction] = check(fit, points, "larger.csv");
     const { loss, measured, extrapolation, batchTokens, leastCompute } = prediction!;
     assert.ok(loss.interval && measured);
     const [low, high] = loss.interval;
@@ -44,7 +44,7 @@ test("with batches and noise scales, the law is asked at C_min", () => {
   const fit = fitScalingLaw(points, settings);
   const { batchTokens, leastCompute, compute, loss } = predict(fit, 1e20);
   assert.ok(Math.abs(batchTokens! / 1e3 / 1e3 ** 0.5 - 1) < 1e-6);
-  const critical = criticalBatchAt(fit.criticalBatch!, loss.value);
+  const critical = criticalBatchAt(fit.law.batch.critical!, loss.value);
   assert.ok(Math.abs(leastCompute / (compute / (1 + batchTokens! / critical)) - 1) < 1e-9);
 });
 

@@ -1,11 +1,10 @@
 /** What a fit says of a budget that it has not seen, and how far runs at that budget turned out from it. */
 import { RookeryError } from "../base/errors.ts";
 import { type Estimate, type Extrapolation, estimateLoss, estimateOptimum, extrapolationOf } from "./bands.ts";
-import { criticalBatchAt, leastCompute } from "./batch.ts";
 import type { ScalingFit } from "./fit.ts";
 import { groupByBudget, minimumOf } from "./isoflop.ts";
-import { frontierAt } from "./laws.ts";
-import { fitLine, meanOf } from "./numeric.ts";
+import { leastComputeFor, ownBatchAt } from "./law-compute.ts";
+import { meanOf } from "./numeric.ts";
 import type { Point } from "./table.ts";
 
 export type Prediction = {
@@ -25,23 +24,8 @@ export type Prediction = {
 /** A fit with what it foretells. */
 export type CheckedFit = ScalingFit & { predictions: Prediction[] };
 
-const mostRounds = 50;
-
-/** The batch at a budget, by the power law through those of the sweep. */
-function batchAt(budgets: ScalingFit["budgets"], compute: number): number | null {
-  const known = budgets.flatMap(({ points }) =>
-    points.flatMap(({ budget, batchTokens }) => (batchTokens === null ? [] : [[budget, batchTokens] as const])),
-  );
-  if (known.length === 0) return null;
-  const { intercept, slope } = fitLine(
-    known.map(([budget]) => Math.log(budget)),
-    known.map(([, batch]) => Math.log(batch)),
-  );
-  return Math.exp(intercept + slope * Math.log(compute));
-}
-
 /** @throws RookeryError INVALID_OPTION for a compute that is no number above 0. */
-export function predict(fit: ScalingFit, compute: number): Prediction {
+export function predict({ law }: ScalingFit, compute: number): Prediction {
   if (!(Number.isFinite(compute) && compute > 0)) {
     throw new RookeryError(
       "INVALID_OPTION",
@@ -49,13 +33,8 @@ export function predict(fit: ScalingFit, compute: number): Prediction {
       "give a number above 0",
     );
   }
-  const { law, budgets, criticalBatch } = fit;
-  const batchTokens = batchAt(budgets, compute);
-  let least = compute;
-  // the critical batch follows the loss, and the loss what the batch leaves of the compute
-  for (let round = 0; criticalBatch && batchTokens !== null && law.frontier && round < mostRounds; round++) {
-    least = leastCompute(compute, batchTokens, criticalBatchAt(criticalBatch, frontierAt(law.frontier, least)));
-  }
+  const batchTokens = ownBatchAt(law, compute);
+  const least = batchTokens === null ? compute : leastComputeFor(law, compute, batchTokens);
   return {
     compute,
     batchTokens,
@@ -68,11 +47,11 @@ export function predict(fit: ScalingFit, compute: number): Prediction {
   };
 }
 
-/** The budgets of another table, foretold and as they were. */
-export function check(fit: ScalingFit, points: readonly Point[]): Prediction[] {
+/** The budgets of another table, which `source` names, foretold and as they were. @throws RookeryError BAD_DATA as `minimumOf` does. */
+export function check(fit: ScalingFit, points: readonly Point[], source: string): Prediction[] {
   return groupByBudget(points).map((group) => {
     const prediction = predict(fit, group.budget);
-    const found = group.sizes >= 4 ? minimumOf(group).minimum : leastOf(group.points);
+    const found = group.sizes >= 4 ? minimumOf(group, source).minimum : leastOf(group.points);
     const { parameters, tokens, loss } = found;
     const runs = group.points.length;
     return { ...prediction, measured: { parameters, tokens, loss, runs, error: prediction.loss.value - loss } };

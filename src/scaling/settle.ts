@@ -1,6 +1,7 @@
 /** From what is known of a run to the rest: compute, parameters, tokens, and the devices, days and money that they take. */
 import { RookeryError } from "../base/errors.ts";
-import type { Accelerator } from "./accelerators.ts";
+import { quoteForMessage } from "../base/files.ts";
+import { type BatchAt, computeForLeast, leastComputeFor } from "./law-compute.ts";
 import { type ComputeLaw, checkPositive, computeOf, powerAt, powerInverse, type ScalingLaw } from "./laws.ts";
 
 const knownNames = ["compute", "activatedParameters", "tokens", "days", "money", "devices", "pricePerHour"] as const;
@@ -9,21 +10,17 @@ const knownNames = ["compute", "activatedParameters", "tokens", "days", "money",
 export type Known = { [Name in (typeof knownNames)[number]]?: number | undefined };
 
 export type Settled = {
+  /** FLOPs that the training takes, at the batch that is planned. */
   compute: number;
+  /** C_min, at which the law is asked: `compute` itself where the law is not one of C_min. */
+  leastCompute: number;
   activatedParameters: number;
   tokens: number;
   /** Whether N and D are the law's own for that compute. */
   isOptimal: boolean;
-  /** undefined where neither devices nor days were given. */
-  devices: number | undefined;
 };
 
 const secondsPerDay = 86_400;
-
-/** FLOPs a second of a device as it is used. */
-export function rateOf({ peakFlops }: Accelerator, utilization: number): number {
-  return peakFlops * utilization;
-}
 
 /** N that a budget leaves at D tokens, or undefined where the term without N takes all of it. */
 function parametersAt(
@@ -68,24 +65,40 @@ function overdetermined(names: readonly string[]): RookeryError {
 
 /**
  * Any two of N, D and a budget give the third; one alone is taken at its optimum. A budget is compute, or days on so many devices,
- * or money; days without devices say how many it takes.
+ * or money; days without devices are no budget: they say how many it takes.
+ * @param rate FLOPs a second of one device as it is used.
  * @throws RookeryError INVALID_OPTION for nothing, for too much, and for what cannot be.
  */
-export function settle(law: ScalingLaw, known: Known, accelerator: Accelerator, utilization: number): Settled {
+export function settle(law: ScalingLaw, known: Known, rate: number, batchAt: BatchAt): Settled {
   for (const name of knownNames) if (known[name] !== undefined) checkPositive(name, known[name]);
-  const rate = rateOf(accelerator, utilization);
   const budget = budgetOf(known, rate);
   const { activatedParameters: parameters, tokens } = known;
   if (budget && parameters !== undefined && tokens !== undefined) {
     throw overdetermined([budget.name, "--activated-parameters with --tokens"]);
   }
-  const found = complete(law, budget?.compute, parameters, tokens);
-  const { days, devices } = known;
-  const needed = days === undefined ? undefined : Math.ceil(found.compute / (rate * days * secondsPerDay));
-  return { ...found, devices: devices ?? needed };
+  const found = refuseTheAbsurd(
+    complete(law, budget?.compute, parameters, tokens) ?? optimumFor(law, budget?.compute, parameters, tokens, batchAt),
+    law,
+  );
+  const { compute } = found;
+  return { ...found, leastCompute: leastComputeFor(law, compute, batchAt(compute)) };
 }
 
-function complete(law: ScalingLaw, compute?: number, parameters?: number, tokens?: number): Omit<Settled, "devices"> {
+type Found = Pick<Settled, "compute" | "activatedParameters" | "tokens" | "isOptimal">;
+
+/** Numbers may run over, and laws of one's own may fall where they should rise. */
+function refuseTheAbsurd(found: Found, law: ScalingLaw): Found {
+  const { compute, activatedParameters, tokens } = found;
+  if ([compute, activatedParameters, tokens].every((value) => Number.isFinite(value) && value > 0)) return found;
+  throw new RookeryError(
+    "INVALID_OPTION",
+    `the law ${quoteForMessage(law.name)} leads to ${activatedParameters} parameters on ${tokens} tokens at ${compute} FLOPs`,
+    "give numbers that are nearer to what the law was measured at, or another --law",
+  );
+}
+
+/** What two of compute, parameters and tokens come to; undefined where there is one of them, or none. */
+function complete(law: ScalingLaw, compute?: number, parameters?: number, tokens?: number): Found | undefined {
   const { perParameterToken, perToken } = law.compute;
   if (parameters !== undefined && tokens !== undefined) {
     return {
@@ -110,11 +123,22 @@ function complete(law: ScalingLaw, compute?: number, parameters?: number, tokens
     }
     return { compute, activatedParameters: left, tokens, isOptimal: false };
   }
-  const budget =
-    compute ??
+  return undefined;
+}
+
+/** The optimum that one of compute, parameters and tokens names. */
+function optimumFor(
+  law: ScalingLaw,
+  compute: number | undefined,
+  parameters: number | undefined,
+  tokens: number | undefined,
+  batchAt: BatchAt,
+): Found {
+  const least =
+    (compute !== undefined ? leastComputeFor(law, compute, batchAt(compute)) : undefined) ??
     (parameters !== undefined ? powerInverse(law.parameters, parameters) : undefined) ??
     (tokens !== undefined ? powerInverse(law.tokens, tokens) : undefined);
-  if (budget === undefined) {
+  if (least === undefined) {
     throw new RookeryError(
       "INVALID_OPTION",
       "nothing to plan from",
@@ -122,9 +146,9 @@ function complete(law: ScalingLaw, compute?: number, parameters?: number, tokens
     );
   }
   return {
-    compute: budget,
-    activatedParameters: parameters ?? powerAt(law.parameters, budget),
-    tokens: tokens ?? powerAt(law.tokens, budget),
+    compute: compute ?? computeForLeast(law, least, batchAt),
+    activatedParameters: parameters ?? powerAt(law.parameters, least),
+    tokens: tokens ?? powerAt(law.tokens, least),
     isOptimal: true,
   };
 }

@@ -5,6 +5,8 @@ import { RookeryError } from "../base/errors.ts";
 import { fileError, readTextFile, writeFileAtomic } from "../base/files.ts";
 import { columnNames, type LooseRow, type Point, parseCsv, readPoints, type TableRow, tableColumns } from "./table.ts";
 
+export const tableEndings = [".parquet", ".csv"];
+
 /** A sweep is hundreds of runs; whatever is larger is none. */
 const mostBytes = 64 * 1024 * 1024;
 const mostRows = 1_000_000;

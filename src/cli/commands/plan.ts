@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
+import { daysText } from "../../report/figures.ts";
 import { planPage } from "../../report/plan-page.ts";
-import { type Plan, plan, planOptionsSchema } from "../../scaling/plan.ts";
+import { type Plan, plan } from "../../scaling/plan.ts";
+import { planOptionsSchema } from "../../scaling/plan-options.ts";
 import { defineCommand } from "../command.ts";
-import { alignColumns, formatBytes, shortNumber } from "../text.ts";
+import { alignColumns, formatBytes, oneLine, shortNumber } from "../text.ts";
 
 const schema = planOptionsSchema.extend({
   write: z
@@ -42,6 +44,10 @@ function sensitivityRows({ sensitivity }: Plan): string[][] {
   ];
 }
 
+function criticalLine({ tokens, source, computeOverLeast }: NonNullable<Plan["recipe"]["criticalBatch"]>): string {
+  return `${shortNumber(tokens)} tokens (${oneLine(source)}): the batch takes ${computeOverLeast.toFixed(2)} times the compute of a very small one`;
+}
+
 function describe(result: Plan): string[] {
   const { law, optimal, planned, chosen, model, recipe, hardware, serving, comparison, warnings } = result;
   const { layout } = hardware;
@@ -49,10 +55,10 @@ function describe(result: Plan): string[] {
   const cache = serving.rows.find((row) => row.mechanism === "GQA+CLA" && row.cacheType === "bf16")!;
   return [
     ...alignColumns([
-      ["law", `${law.name} (${law.source})`],
+      ["law", oneLine(`${law.name} (${law.source})`)],
       [
         "optimum",
-        `${shortNumber(optimal.activatedParameters)} activated parameters${between(optimal.activatedParametersInterval)}, ${shortNumber(optimal.tokens)} tokens${between(optimal.tokensInterval)} at ${flops(optimal.compute)} FLOPs`,
+        `${shortNumber(optimal.activatedParameters)} activated parameters${between(optimal.activatedParametersInterval)}, ${shortNumber(optimal.tokens)} tokens${between(optimal.tokensInterval)} at ${flops(optimal.compute)} FLOPs${optimal.leastCompute === optimal.compute ? "" : `, C_min ${flops(optimal.leastCompute)}`}`,
       ],
       ...(planned.isOptimal
         ? []
@@ -75,9 +81,10 @@ function describe(result: Plan): string[] {
         "recipe",
         `learning rate ${recipe.learningRate.toExponential(1)}, experts at ${recipe.expertLearningRateRatio.toFixed(2)} of it; ${shortNumber(recipe.batchTokens)} tokens a batch, ${shortNumber(recipe.steps)} steps`,
       ],
+      ...(recipe.criticalBatch ? [["critical batch", criticalLine(recipe.criticalBatch)]] : []),
       [
         "training",
-        `${hardware.days.toFixed(1)} days on ${hardware.devices} ${hardware.title} at ${(100 * hardware.utilization).toFixed(0)}% of peak${hardware.cost === null ? "" : `, ${shortNumber(hardware.cost)} at that price`}`,
+        `${daysText(hardware.days)} on ${hardware.devices} ${hardware.title} at ${(100 * hardware.utilization).toFixed(0)}% of peak${hardware.cost === null ? "" : `, ${shortNumber(hardware.cost)} at that price`}`,
       ],
       [
         "layout",
@@ -93,7 +100,7 @@ function describe(result: Plan): string[] {
       ]),
     ]),
     ...warnings.map((warning) => `note: ${warning}`),
-    ...law.notes.map((note) => `law: ${note}`),
+    ...law.notes.map((note) => `law: ${oneLine(note)}`),
   ];
 }
 

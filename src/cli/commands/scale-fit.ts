@@ -69,22 +69,17 @@ function predictionRows(predictions: readonly Prediction[]): string[] {
   ];
 }
 
-function describe({
-  law,
-  budgets,
-  intervals,
-  secondOpinion,
-  leftOut,
-  warnings,
-  criticalBatch,
-  predictions,
-}: CheckedFit): string[] {
+function describe({ law, budgets, intervals, secondOpinion, leftOut, warnings, predictions }: CheckedFit): string[] {
   const power = (
     name: string,
     { coefficient, exponent: power }: { coefficient: number; exponent: number },
     of: Interval,
   ) => [name, `${coefficient.toPrecision(3)} · C^${exponent(power)}, exponent ${range(of, exponent)}`];
-  const { compute, frontier } = law;
+  const {
+    compute,
+    frontier,
+    batch: { critical },
+  } = law;
   return [
     ...alignColumns(
       [
@@ -123,13 +118,8 @@ function describe({
             ],
           ]
         : []),
-      ...(criticalBatch
-        ? [
-            [
-              "B_crit(L)",
-              `${criticalBatch.tokensAtOneNat.toPrecision(3)} / L^${criticalBatch.exponent.toFixed(2)} tokens`,
-            ],
-          ]
+      ...(critical
+        ? [["B_crit(L)", `${critical.tokensAtOneNat.toPrecision(3)} / L^${critical.exponent.toFixed(2)} tokens`]]
         : []),
       ...leftOut.map((one, index) => [
         index === 0 ? "left out" : "",
@@ -163,7 +153,7 @@ export const command = defineCommand({
   run: async ({ table, resamples, seed, predict: budgets, check: other, write }): Promise<CheckedFit> => {
     const points = await readTable(table);
     const fitted = fitScalingLaw(points, { name: table, source: table, resamples, seed });
-    const checked = other === undefined ? [] : check(fitted, await readTable(other));
+    const checked = other === undefined ? [] : check(fitted, await readTable(other), other);
     const fit = { ...fitted, predictions: [...budgets.map((compute) => predict(fitted, compute)), ...checked] };
     if (write !== undefined) writeFileAtomic(write, fitPage(fit, rookeryVersion));
     return fit;
