@@ -132,7 +132,9 @@ export const trainOptionsSchema = z.strictObject({
     .int()
     .positive()
     .optional()
-    .describe("steps between measurements on held-out text; by default a tenth of the run"),
+    .describe(
+      "steps between measurements on held-out text; by default a tenth of the run, or what keeps them under a tenth of the time",
+    ),
   checkpointEvery: z.int().positive().optional().describe("steps between checkpoints; by default about two minutes"),
   keepCheckpoints: z.int().min(1).max(1000).default(2).describe("newest checkpoints that are kept"),
   maxSkippedSteps: z

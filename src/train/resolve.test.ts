@@ -3,12 +3,14 @@ import { availableParallelism } from "node:os";
 import { describe, it } from "node:test";
 import { presets } from "../model/presets.ts";
 import { type TrainOptionsInput, trainOptionsSchema } from "./options.ts";
-import { batchShape, budgetOf, resolveTrainOptions, resumedOptions, withSteps } from "./resolve.ts";
+import { batchShape, budgetOf, resolveTrainOptions, resumedOptions, stepsIn, withSteps } from "./resolve.ts";
 import { expertLearningRateRatio } from "./schedule.ts";
 
 /** Sizes of the tests' own, so that better defaults break none of them. */
 const options = (given: TrainOptionsInput = {}) =>
   trainOptionsSchema.parse({ batchTokens: 8192, sequenceLength: 256, ...given });
+
+const pace = (secondsPerStep: number, stepsPerEvaluation = 0) => ({ secondsPerStep, stepsPerEvaluation });
 
 describe("the length of a run", () => {
   it("is in steps, tokens or minutes, five minutes unless told", () => {
@@ -33,7 +35,7 @@ describe("the length of a run", () => {
   });
 
   it("becomes steps, and what follows from them", () => {
-    const { steps, minutes, tokens, evaluateEvery, checkpointEvery } = withSteps(options({ minutes: 3 }), 95, 4);
+    const { steps, minutes, tokens, evaluateEvery, checkpointEvery } = withSteps(options({ minutes: 3 }), 95, pace(4));
     assert.deepEqual(
       { steps, minutes, tokens, evaluateEvery, checkpointEvery },
       {
@@ -41,10 +43,28 @@ describe("the length of a run", () => {
         ...{ evaluateEvery: 10, checkpointEvery: 30 },
       },
     );
-    assert.equal(withSteps(options(), 10, 1e-3).checkpointEvery, 10, "at the end at the latest");
-    assert.equal(withSteps(options(), 10, 1000).checkpointEvery, 1);
-    const told = withSteps(options({ evaluateEvery: 3, checkpointEvery: 2 }), 95, 4);
+    assert.equal(withSteps(options(), 10, pace(1e-3)).checkpointEvery, 10, "at the end at the latest");
+    assert.equal(withSteps(options(), 10, pace(1000)).checkpointEvery, 1);
+    const told = withSteps(options({ evaluateEvery: 3, checkpointEvery: 2 }), 95, pace(4));
     assert.deepEqual([told.evaluateEvery, told.checkpointEvery], [3, 2]);
+  });
+});
+
+describe("measurements on held-out text", () => {
+  it("are ten, or fewer where they would take more than a tenth of the time, but three at least", () => {
+    const every = (steps: number, stepsPerEvaluation: number) =>
+      withSteps(options(), steps, pace(1, stepsPerEvaluation)).evaluateEvery;
+    assert.equal(every(1000, 10), 100);
+    assert.equal(every(1000, 20), 200);
+    assert.equal(every(1000, 200), 334);
+    assert.equal(every(1, 0), 1);
+  });
+
+  it("count in the minutes of a run", () => {
+    assert.equal(stepsIn(10, options(), pace(1, 0)), 600);
+    const steps = stepsIn(10, options(), pace(1, 5));
+    assert.equal(steps + 10 * 5, 600);
+    assert.equal(stepsIn(10, options({ evaluateEvery: 1 }), pace(1, 5)), 300, "at most half of the time");
   });
 });
 
@@ -80,7 +100,7 @@ describe("resolved options", () => {
   });
 
   it("are what a run's config.json can be read back from", () => {
-    const resolved = withSteps(resolveTrainOptions(options({ minutes: 1 }), presets.nano), 10, 1);
+    const resolved = withSteps(resolveTrainOptions(options({ minutes: 1 }), presets.nano), 10, pace(1));
     assert.deepEqual(options(JSON.parse(JSON.stringify(resolved))), JSON.parse(JSON.stringify(resolved)));
   });
 

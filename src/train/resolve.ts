@@ -129,14 +129,34 @@ export function refuseContradictions(
   }
 }
 
+/** How long an update takes, and how many updates a measurement on the held-out text takes as long as. */
+export type Pace = { secondsPerStep: number; stepsPerEvaluation: number };
+
+/** Steps between measurements, unless told: a tenth of the run; more where they would take a tenth of its time; a third at most. */
+function defaultEvaluateEvery(steps: number, { stepsPerEvaluation }: Pace): number {
+  return Math.min(Math.ceil(steps / 3), Math.max(Math.ceil(steps / 10), Math.ceil(10 * stepsPerEvaluation)));
+}
+
+/** Steps that `minutes` have room for beside the measurements; these have half of the time at most. */
+export function stepsIn(minutes: number, options: TrainOptions, pace: Pace): number {
+  const room = (minutes * 60) / pace.secondsPerStep;
+  let steps = room;
+  // more measurements leave room for fewer steps, and these for fewer measurements
+  for (let round = 0; round < 4; round++) {
+    const evaluations = Math.ceil(steps / (options.evaluateEvery ?? defaultEvaluateEvery(steps, pace)));
+    steps = Math.max(room / 2, room - evaluations * pace.stepsPerEvaluation);
+  }
+  return steps;
+}
+
 /** The options once the length is known: a fixed number of steps, and what follows from it. */
-export function withSteps(options: TrainOptions, steps: number, secondsPerStep: number): TrainOptions {
+export function withSteps(options: TrainOptions, steps: number, pace: Pace): TrainOptions {
   const { minutes: _minutes, tokens: _tokens, ...rest } = options;
-  const stepsInTwoMinutes = Math.max(1, Math.round(120 / secondsPerStep));
+  const stepsInTwoMinutes = Math.max(1, Math.round(120 / pace.secondsPerStep));
   return {
     ...rest,
     steps,
-    evaluateEvery: options.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
+    evaluateEvery: options.evaluateEvery ?? defaultEvaluateEvery(steps, pace),
     checkpointEvery: options.checkpointEvery ?? Math.min(steps, stepsInTwoMinutes),
   };
 }

@@ -40,7 +40,7 @@ import {
   prepareTrainingData,
   tokenizerFolderOf,
 } from "./prepare.ts";
-import { batchShape, resolveTrainOptions } from "./resolve.ts";
+import { type Budget, batchShape, resolveTrainOptions } from "./resolve.ts";
 import { createRun, openRun, type RunDirectory, runPaths } from "./run-directory.ts";
 import { saveModel } from "./save-model.ts";
 import { openStream, pretrainingName, resolveStages, type Segment, segmentsOf, settleLengths } from "./segments.ts";
@@ -72,7 +72,10 @@ export type TrainResult = {
 };
 
 const heldOutTokens = 1 << 18;
-const measuredSteps = 8;
+/** Of the time that a token takes in an update, about what it takes forward. */
+const forwardShare = 1 / 3;
+/** Updates that are timed before a run: enough to foretell minutes, and a small part of a run whose steps are told. */
+const measuredStepsOf = (budget: Budget) => ("steps" in budget ? Math.min(8, Math.ceil(budget.steps / 40)) : 8);
 
 /** Everything of a run that lives as long as it does. */
 type Parts = {
@@ -153,8 +156,10 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   }
   if (budget) {
     const segments = segmentsOf(resolved, config, data.mixtures);
-    const secondsPerStep = measureStep(trainerParts(segments), resolved, segments[0]!, context);
-    options = settleLengths(resolved, budget, { secondsPerStep, batchTokens: segments[0]!.batchTokens });
+    const [{ batchTokens } = resolved] = segments;
+    const secondsPerStep = measureStep(trainerParts(segments), resolved, segments[0]!, budget, context);
+    const stepsPerEvaluation = (heldOut.tokens / batchTokens) * forwardShare;
+    options = settleLengths(resolved, budget, { secondsPerStep, stepsPerEvaluation, batchTokens });
   }
   const segments = segmentsOf(options, config, data.mixtures);
   const run = resources.use(
@@ -235,8 +240,10 @@ function measureStep(
   parts: TrainerParts,
   options: TrainOptions,
   segment: Segment,
+  budget: Budget,
   context: CommandContext<TrainingEvent>,
 ): number {
+  const measuredSteps = measuredStepsOf(budget);
   const schedule = { ...segment.schedule, totalSteps: measuredSteps + 1, peakLearningRate: Number.MIN_VALUE };
   const still = { ...segment, schedule, mixtures: { main: undefined, annealing: undefined } };
   const trainer = new Trainer(parts, trainerSettings(options, [still]));

@@ -5,7 +5,7 @@ import type { TokenSource } from "../data/packing.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { TrainOptions } from "./options.ts";
-import { type Budget, batchShape, withSteps } from "./resolve.ts";
+import { type Budget, batchShape, type Pace, stepsIn, withSteps } from "./resolve.ts";
 import { configInStage, type StageOptions, stagePreset } from "./stages.ts";
 import type { SegmentSettings } from "./trainer.ts";
 
@@ -66,26 +66,22 @@ export function resolveStages({ stage: preset, ...options }: TrainOptions, confi
 const wholeRows = (tokens: number, row: number) => Math.max(1, Math.round(tokens / row)) * row;
 
 /**
- * The options once every length is known. @param measured seconds that an update of the first segment takes, and its tokens.
+ * The options once every length is known. @param measured the pace of the first segment, and the tokens of its updates.
  * @throws RookeryError INVALID_OPTION for a length that is nobody's.
  */
 export function settleLengths(
   options: TrainOptions,
   budget: Budget,
-  measured: { secondsPerStep: number; batchTokens: number },
+  measured: Pace & { batchTokens: number },
 ): TrainOptions {
   const tokens =
     "steps" in budget
       ? budget.steps * options.batchTokens
-      : ((budget.minutes * 60) / measured.secondsPerStep) * measured.batchTokens;
+      : stepsIn(budget.minutes, options, measured) * measured.batchTokens;
   const stages = settleStages(options, tokens);
   const ofStages = stages.reduce((sum, { steps = 0 }) => sum + steps, 0);
   const pretraining = hasPretraining(options) ? Math.max(1, Math.round(tokens / options.batchTokens)) : 0;
-  const { evaluateEvery, checkpointEvery, ...rest } = withSteps(
-    options,
-    pretraining + ofStages,
-    measured.secondsPerStep,
-  );
+  const { evaluateEvery, checkpointEvery, ...rest } = withSteps(options, pretraining + ofStages, measured);
   return { ...rest, evaluateEvery, checkpointEvery, stages, steps: pretraining || ofStages };
 }
 
