@@ -46,7 +46,7 @@ const typed: [words: string[], offered: string[] | "files"][] = [
   ],
   [
     ["kernels", "build", "--isa", "avx"],
-    ["avx2", "avx512"],
+    ["avx2", "avx512", "avx512bf16"],
   ],
   [["eval", "run", "m", "--tasks", "hella"], ["hellaswag"]],
   [["eval", "run", "m", "--tasks", "mmlu,hella"], ["mmlu,hellaswag"]],
