@@ -1,5 +1,6 @@
 /** Records that are worth learning from: by rules, by what a critic says, and by what is left for people to decide. */
 import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { refuseExisting, writeJsonLines } from "../base/files.ts";
@@ -57,6 +58,7 @@ export const cleanOptionsSchema = z.strictObject({
   overwrite: z.boolean().default(false).describe("replace files that are there"),
 });
 
+export type CleanOptionsInput = z.input<typeof cleanOptionsSchema>;
 export type CleanOptions = z.output<typeof cleanOptionsSchema>;
 
 /** What became of the records. The three lists of reasons have a count each. */
@@ -95,7 +97,8 @@ const messagesOf = (value: Subject | PreferencePair): ChatMessage[] =>
  * `out`: the same work begun again asks for none of them twice.
  * @throws RookeryError as reading does; FILE_UNWRITABLE for files that are there; ENDPOINT_FAILED; the signal's reason.
  */
-export async function clean(options: CleanOptions, context: CleanContext = {}): Promise<CleanResult> {
+export async function clean(given: CleanOptionsInput, context: CleanContext = {}): Promise<CleanResult> {
+  const options = parseOptions(cleanOptionsSchema, given);
   checkOutputs(options);
   const rejects: { record: unknown; why: ReviewReason; where: string }[] = [];
   const faults = new ChatFaults(context, ({ fault, where, detail, record }) => {

@@ -6,7 +6,7 @@
  * const { modelFolder } = await sft({ model: "nano-1", data: ["chats.jsonl"] }, { onEvent: console.log });
  */
 export { dpo, reward, sft } from "./align.ts";
-export { type CleanOptions, type CleanResult, clean, cleanOptionsSchema } from "./clean.ts";
+export { type CleanOptions, type CleanOptionsInput, type CleanResult, clean, cleanOptionsSchema } from "./clean.ts";
 export {
   type DpoOptions,
   type DpoOptionsInput,

@@ -66,7 +66,11 @@ export function parseOptions<Schema extends z.ZodType<object>>(
   schema: Schema,
   given: z.input<Schema>,
 ): z.output<Schema> {
-  return resolveOptions(schema, [{ name: "the options", values: given as Record<string, unknown> }]);
+  // callers in plain JavaScript can give anything
+  if (!isPlainObject(given)) {
+    throw new RookeryError("INVALID_OPTION", `the options are ${showValue(given)}`, "give an object");
+  }
+  return resolveOptions(schema, [{ name: "the options", values: given }]);
 }
 
 /** The values of all layers, the last being the strongest. */

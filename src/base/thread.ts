@@ -13,7 +13,7 @@ type FromThread =
 
 /**
  * Starts `worker.ts` of `folder`, which calls `answerOnThread`, and waits for its result. `work` and what comes back are copied.
- * @throws RookeryError that the work has thrown; Error if the thread ends without an answer.
+ * @throws RookeryError that the work has thrown; what `onEvent` throws, which ends the work; Error if the thread ends without an answer.
  */
 export async function runOnThread<Work, Event, Result>(
   folder: string,
@@ -29,8 +29,16 @@ export async function runOnThread<Work, Event, Result>(
   signal?.addEventListener("abort", stop);
   try {
     return await new Promise<Result>((resolve, reject) => {
+      // thrown in a listener it would end the caller's process
+      const tell = (event: Event) => {
+        try {
+          onEvent?.(event);
+        } catch (error) {
+          reject(error);
+        }
+      };
       worker.on("message", (message: FromThread) => {
-        if (message.type === "event") onEvent?.(message.event as Event);
+        if (message.type === "event") tell(message.event as Event);
         else if (message.type === "result") resolve(message.result as Result);
         else reject(new RookeryError(message.code, message.message, message.hint));
       });

@@ -1,8 +1,9 @@
 /** What is in the data, before anything is trained on it. */
+import { parseOptions } from "../base/config.ts";
 import type { CommandContext } from "../base/events.ts";
 import type { SourceReport } from "./corpus.ts";
 import type { DropReason } from "./filters.ts";
-import type { DataOptions } from "./options.ts";
+import { type DataOptionsInput, dataOptionsSchema } from "./options.ts";
 import { type ProblemCounts, Problems } from "./problems.ts";
 
 export const dataReportFormat = "rookery-data-report/1";
@@ -24,7 +25,7 @@ export type DataReport = {
 };
 
 export type InspectOptions = {
-  data: DataOptions;
+  data: DataOptionsInput;
   /** Counts tokens too. */
   encoder?: { encodeBatch(texts: string[]): Promise<ArrayLike<number>[]> } | undefined;
 };
@@ -37,7 +38,8 @@ function addCounts<Key extends string>(into: Partial<Record<Key, number>>, count
 
 /** Reads everything as training would, keeps nothing. Throws as `prepareData` does, for an empty corpus too. */
 export async function inspectData(options: InspectOptions, context: CommandContext = {}): Promise<DataReport> {
-  const { data, encoder } = options;
+  const { encoder } = options;
+  const data = parseOptions(dataOptionsSchema, options.data);
   const problems = new Problems(data.strict, context);
   // the readers of all kinds of files, which a program that only imports this does not wait for
   const [{ Corpus, resolveSources }, { byteProgress, sizeOfFiles }] = await Promise.all([

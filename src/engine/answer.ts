@@ -1,4 +1,5 @@
 /** The text of an answer, as its tokens come. */
+import { showValue } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { StreamDecoder } from "../text/stream-decoder.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -91,6 +92,9 @@ class StopString {
 }
 
 function checkStopStrings(texts: readonly string[]): void {
+  if (!Array.isArray(texts) || texts.some((text) => typeof text !== "string")) {
+    throw invalid(`the stop strings are ${showValue(texts)}`, "give a list of texts");
+  }
   if (texts.length > mostStopStrings) {
     throw invalid(`${texts.length} stop strings`, `give at most ${mostStopStrings}`);
   }

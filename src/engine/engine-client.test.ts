@@ -127,6 +127,28 @@ for (const where of ["on this thread", "on a thread of its own"]) {
       await assert.rejects(collect(engine, requestOf(promptOf(20), { grammar: wrong })), { code: "INVALID_OPTION" });
     });
 
+    it("refuses what is no request, and goes on for the others", async () => {
+      const wrong: [Record<string, unknown>, RegExp][] = [
+        [{ stopStrings: "end" }, /stop strings are "end"/],
+        [{ stopStrings: [1] }, /stop strings are \[1\]/],
+        [{ stopTokenIds: undefined }, /stopTokenIds is undefined/],
+        [{ sampling: undefined }, /sampling is undefined/],
+        [{ sampling: { temperature: "0.5" } }, /temperature is "0.5"/],
+        [{ sampling: { temperature: 1, logitBias: { 3: 1 } } }, /logitBias is \{"3":1\}/],
+        [{ prompt: "text" }, /the prompt is "text"/],
+        [{ maxTokens: "3" }, /maxTokens is "3"/],
+        [{ grammar: "json" }, /grammar is "json"/],
+        [{ grammar: { type: "json-schema", schema: {} } }, /grammar is/],
+        [{ cacheSalt: 3 }, /cacheSalt is 3/],
+      ];
+      for (const [fields, message] of wrong) {
+        const request = { ...requestOf(promptOf(4, 0)), ...fields } as unknown as EngineRequest;
+        await assert.rejects(collect(engine, request), { code: "INVALID_OPTION", message });
+      }
+      await assert.rejects(engine.embed(null as unknown as Int32Array), { code: "INVALID_OPTION" });
+      assert.ok((await collect(engine, requestOf(promptOf(4, 0)))).isFinished);
+    });
+
     it("ends what is under way when it is closed", async () => {
       const under = collect(engine, requestOf(promptOf(30), { maxTokens: 300 }));
       const [closed] = await Promise.allSettled([under, engine.close()]);

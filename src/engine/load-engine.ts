@@ -2,8 +2,11 @@
 import { randomInt } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
+import { didYouMean } from "../base/nearest.ts";
 import { folderOfRunOrDirectory, nameOfModel } from "../interop/folders.ts";
 import type { GenerationSettings } from "../interop/generation-config.ts";
 import { type ChatMessage, encodeChat } from "../text/chat-template.ts";
@@ -12,7 +15,7 @@ import { controlText } from "../text/pattern.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { EngineOptionsInput } from "./options.ts";
 import type { EngineEvent, EngineHandle, EngineInfo, EngineRequest, EngineStats, FinishReason } from "./request.ts";
-import type { SamplingSettings } from "./sampling-settings.ts";
+import { type SamplingSettings, samplingSettingNames } from "./sampling-settings.ts";
 import { stopTokenIds } from "./stop-tokens.ts";
 import type { StartedEngine } from "./worker-engine.ts";
 
@@ -72,12 +75,14 @@ export class LoadedEngine implements EngineHandle, AsyncDisposable {
    *
    * @example
    * for await (const { text } of engine.write("Call me")) process.stdout.write(text);
-   * @throws RookeryError INVALID_OPTION for settings or a prompt that cannot be used, OVERLOADED; the signal's reason.
+   * @throws RookeryError INVALID_OPTION for settings or a prompt that cannot be used, UNKNOWN_OPTION, BAD_DATA for messages that are
+   * none, OVERLOADED; the signal's reason.
    */
   async *write(
     prompt: string | readonly ChatMessage[],
     { maxTokens = 256, stop = [], seed = randomInt(2 ** 32), signal, ...sampling }: WriteOptions = {},
   ): AsyncGenerator<WrittenPiece, { reason: FinishReason }> {
+    checkNames(Object.keys(sampling));
     const { temperature = 0.8, topK, topP = 0.95, repetitionPenalty, eosTokenIds } = this.generation;
     const request: EngineRequest = {
       prompt:
@@ -130,6 +135,16 @@ export class LoadedEngine implements EngineHandle, AsyncDisposable {
   }
 }
 
+/** A name that is not known would change nothing, in silence. */
+function checkNames(names: readonly string[]): void {
+  const unknown = names.find((name) => !samplingSettingNames.some((known) => known === name));
+  if (unknown === undefined) return;
+  const known = [...samplingSettingNames, "maxTokens", "stop", "seed", "signal"];
+  throw new RookeryError("UNKNOWN_OPTION", `there is no option "${unknown}"`, didYouMean(unknown, known));
+}
+
+const whereSchema = z.strictObject({ model: z.string(), runsFolder: z.string().min(1).default("runs") });
+
 /**
  * Loads MODEL: the name of a run in `runsFolder` (by default `runs`), or a model directory. `signal` ends the loading; each answer has
  * a signal of its own. Several engines in one process share nothing but the compiled kernels.
@@ -137,9 +152,10 @@ export class LoadedEngine implements EngineHandle, AsyncDisposable {
  */
 export async function loadEngine(
   model: string,
-  { runsFolder = "runs", ...options }: EngineOptionsInput & { runsFolder?: string } = {},
+  { runsFolder: runs, ...options }: EngineOptionsInput & { runsFolder?: string } = {},
   context: CommandContext = {},
 ): Promise<LoadedEngine> {
+  const { runsFolder } = parseOptions(whereSchema, { model, ...(runs === undefined ? {} : { runsFolder: runs }) });
   const folder = folderOfRunOrDirectory(model, runsFolder);
   // brings the kernels and all readers of models, which a program that only imports this does not wait for
   const { startEngine } = await import("./worker-engine.ts");

@@ -1,4 +1,5 @@
 /** How a request wants its tokens to be chosen. */
+import { showValue } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 
 export type SamplingSettings = {
@@ -22,6 +23,11 @@ export type SamplingSettings = {
 
 const mostBiases = 1024;
 
+export const samplingSettingNames = [
+  ...["temperature", "topK", "topP", "minP", "repetitionPenalty"],
+  ...["presencePenalty", "frequencyPenalty", "logitBias"],
+] as const;
+
 /**
  * @param vocabularySize the ids that `logitBias` may name.
  * @throws RookeryError INVALID_OPTION, naming the setting.
@@ -34,8 +40,10 @@ export function checkSamplingSettings(settings: SamplingSettings, vocabularySize
   ) => {
     const value = settings[name];
     // The kernel reads all but top-k as f32, in which 1e-50 is 0 and 1e50 infinite.
-    if (value === undefined || (isGood(value) && (name === "topK" || isGood(Math.fround(value))))) return;
-    throw invalid(`${name} is ${value}`, `it must be ${expected}`);
+    if (value === undefined) return;
+    const isNumber = typeof value === "number"; // callers in plain JavaScript can give anything
+    if (isNumber && isGood(value) && (name === "topK" || isGood(Math.fround(value)))) return;
+    throw invalid(`${name} is ${isNumber ? value : showValue(value)}`, `it must be ${expected}`);
   };
   check("temperature", (value) => value >= 0 && value <= 1000, "from 0 to 1000");
   check("topK", (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1");
@@ -48,6 +56,9 @@ export function checkSamplingSettings(settings: SamplingSettings, vocabularySize
 }
 
 function checkLogitBias(biases: NonNullable<SamplingSettings["logitBias"]>, vocabularySize: number): void {
+  if (!Array.isArray(biases) || biases.some((one) => !Array.isArray(one))) {
+    throw invalid(`logitBias is ${showValue(biases)}`, "give pairs of a token id and what is added");
+  }
   if (biases.length > mostBiases) {
     throw invalid(`logitBias has ${biases.length} entries`, `give at most ${mostBiases}`);
   }
@@ -58,7 +69,7 @@ function checkLogitBias(biases: NonNullable<SamplingSettings["logitBias"]>, voca
     }
     if (seen.has(id)) throw invalid(`logitBias names token ${id} twice`, "name each token once");
     seen.add(id);
-    if (!(bias >= -100 && bias <= 100)) {
+    if (typeof bias !== "number" || !(bias >= -100 && bias <= 100)) {
       throw invalid(`logitBias of token ${id} is ${bias}`, "it must be from -100 to 100");
     }
   }

@@ -76,12 +76,21 @@ class EngineThread {
     worker.on("message", (message: FromEngineWorker) => {
       if (message.type === "outputs") this.#client?.deliver(message.outputs);
       else if (message.type === "stats") this.#statsWanted.shift()?.resolve(message.stats);
-      else if (message.type === "progress") onEvent?.(message.event);
+      else if (message.type === "progress") this.#tell(message.event, onEvent);
       else if (message.type === "ready") ready.resolve(this.#connect(message.info));
       else this.#fail(new RookeryError(message.code, message.message, message.hint));
     });
     worker.on("error", (error) => this.#fail(stopped(`has failed: ${error.message}`, error)));
     worker.on("exit", () => this.#fail(stopped("has ended")));
+  }
+
+  /** What `onEvent` throws ends the loading, and not the caller's process. */
+  #tell(event: RookeryEvent, onEvent: CommandContext["onEvent"]): void {
+    try {
+      onEvent?.(event);
+    } catch (error) {
+      void this.end(error);
+    }
   }
 
   /** Ends the thread; who waits gets `reason`. */

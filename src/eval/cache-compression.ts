@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { checkName, isPlainName, quoteForMessage } from "../base/files.ts";
@@ -39,6 +40,7 @@ export const cacheCompressionOptionsSchema = z.strictObject({
   ...{ tasks, texts, windowTokens, data, shots, limit, seed, maxModelLen, computeType, threads, cacheBytes },
   ...{ name: name.default("cache-compression"), resultsFolder, resume },
 });
+export type CacheCompressionOptionsInput = z.input<typeof cacheCompressionOptionsSchema>;
 export type CacheCompressionOptions = z.output<typeof cacheCompressionOptionsSchema>;
 
 export const cacheCompressionFormat = "rookery-cache-compression/1";
@@ -73,10 +75,11 @@ const evenSizes = 0.02;
 
 /** @throws RookeryError as `evaluate`; INVALID_OPTION for a label that cannot be a name. */
 export async function compareCaches(
-  options: CacheCompressionOptions,
+  given: CacheCompressionOptionsInput,
   { runsFolder }: { runsFolder: string },
   context: CommandContext = {},
 ): Promise<CacheCompression> {
+  const options = parseOptions(cacheCompressionOptionsSchema, given);
   checkName(options.name, "results");
   const folder = path.join(options.resultsFolder, options.name);
   const models = options.models.map((one) => modelOf(one, runsFolder));

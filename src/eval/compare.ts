@@ -1,6 +1,7 @@
 /** `rookery eval compare`: the same questions to two models, task by task, and whether the second is surely worse. */
 import path from "node:path";
 import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { rookeryVersion } from "../base/version.ts";
 import {
@@ -34,6 +35,7 @@ export const evalCompareOptionsSchema = z.strictObject({
     .default(1)
     .describe("of the resampling"),
 });
+export type EvalCompareOptionsInput = z.input<typeof evalCompareOptionsSchema>;
 export type EvalCompareOptions = z.output<typeof evalCompareOptionsSchema>;
 
 export const comparisonFormat = "rookery-eval-comparison/1";
@@ -82,7 +84,8 @@ export type EvalComparison = {
 };
 
 /** @throws RookeryError FILE_UNREADABLE, FILE_DAMAGED, BAD_DATA for results that share no question. */
-export async function compareResults(options: EvalCompareOptions): Promise<EvalComparison> {
+export async function compareResults(given: EvalCompareOptionsInput): Promise<EvalComparison> {
+  const options = parseOptions(evalCompareOptionsSchema, given);
   const [a, b] = [await readItems(options.a), await readItems(options.b)];
   return compareItems(a, b, options);
 }

@@ -8,6 +8,7 @@
 export {
   type CacheCompression,
   type CacheCompressionOptions,
+  type CacheCompressionOptionsInput,
   cacheCompressionOptionsSchema,
   compareCaches,
 } from "./cache-compression.ts";

@@ -15,7 +15,7 @@ export { type Plan, plan } from "./plan.ts";
 export { type PlanOptions, type PlanOptionsInput, planOptionsSchema } from "./plan-options.ts";
 export { type Prediction, predict } from "./predict.ts";
 export { runSweep, type SweepResult } from "./sweep.ts";
-export { type SweepOptions, sweepOptionsSchema } from "./sweep-options.ts";
+export { type SweepOptions, type SweepOptionsInput, sweepOptionsSchema } from "./sweep-options.ts";
 export { type SyntheticSweep, syntheticPoints } from "./synthetic.ts";
 export { type Point, readPoints, type TableRow, tableColumns } from "./table.ts";
 export { readTable, writeTable } from "./table-file.ts";

@@ -105,6 +105,7 @@ export const sweepOptionsSchema = z.strictObject({
     .meta({ valueName: "FOLDER" }),
 });
 
+export type SweepOptionsInput = z.input<typeof sweepOptionsSchema>;
 export type SweepOptions = z.output<typeof sweepOptionsSchema>;
 
 /** What may be said anew each time a sweep goes on; no result depends on it. */

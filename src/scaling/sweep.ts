@@ -1,4 +1,5 @@
 /** A sweep of training runs, from its options to its table. It can be stopped or killed at any time, and goes on where it was. */
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { removeDirectory } from "../base/files.ts";
@@ -9,7 +10,7 @@ import { runPaths } from "../train/run-directory.ts";
 import { fitRates, type RateSearch, rateFor } from "./learning-rate.ts";
 import { estimateSweep, type SweepEstimate } from "./sweep-estimate.ts";
 import { createSweep, sweepOptions, sweepPaths } from "./sweep-folder.ts";
-import type { SweepOptions } from "./sweep-options.ts";
+import { type SweepOptions, type SweepOptionsInput, sweepOptionsSchema } from "./sweep-options.ts";
 import { pointsOf, type SweepPoint, searchPointsOf } from "./sweep-plan.ts";
 import { failedRow, trainOptionsFor, trainPoint } from "./sweep-point.ts";
 import type { TableRow } from "./table.ts";
@@ -35,8 +36,8 @@ const pointOf = (job: Job): SweepPoint => job.payload as SweepPoint;
  * Trains every point of a sweep and writes `sweeps/NAME/table.parquet`. A point that fails is named there, and the rest go on.
  * @throws RookeryError INVALID_OPTION, RUN_EXISTS, RUN_LOCKED, BAD_DATA (too little text); INTERRUPTED after `signal`.
  */
-export async function runSweep(given: SweepOptions, context: CommandContext): Promise<SweepResult> {
-  const options = sweepOptions(given);
+export async function runSweep(given: SweepOptionsInput, context: CommandContext = {}): Promise<SweepResult> {
+  const options = sweepOptions(parseOptions(sweepOptionsSchema, given));
   const points = pointsOf(options);
   const searched = options.learningRate === "search" ? searchPointsOf(options) : [];
   const estimate = await estimateSweep(options, points, searched, context.signal);

@@ -8,7 +8,7 @@
  */
 export { type SynthOptions, type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
 export type { SynthAnswer, SynthRecord } from "./record.ts";
-export { type RefilterOptions, refilter, refilterOptionsSchema } from "./refilter.ts";
+export { type RefilterOptions, type RefilterOptionsInput, refilter, refilterOptionsSchema } from "./refilter.ts";
 export type { SynthContext } from "./roles.ts";
 export { readRecords } from "./run-files.ts";
 export type { SynthResult } from "./summary.ts";

@@ -1,5 +1,6 @@
 /** Other filters for a run: its records are judged anew by the answers and critiques that are kept with them, and nobody is asked. */
 import { z } from "zod";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { EndpointFailure } from "../endpoint/failure.ts";
@@ -21,6 +22,7 @@ export const refilterOptionsSchema = filterOptionsSchema.extend({
   runsFolder: runsFolderOption,
 });
 
+export type RefilterOptionsInput = z.input<typeof refilterOptionsSchema>;
 export type RefilterOptions = z.output<typeof refilterOptionsSchema>;
 
 /** Records at once: what takes its time is code that runs. */
@@ -32,11 +34,9 @@ const recordsAtOnce = 4;
  * @throws RookeryError MODEL_NOT_FOUND, RUN_LOCKED; BAD_DATA for a run that has made nothing yet; as `finishRun` does; the signal's
  * reason, after which the run goes on with these filters.
  */
-export async function refilter(
-  { run: name, runsFolder, ...filters }: RefilterOptions,
-  context: CommandContext = {},
-): Promise<SynthResult> {
+export async function refilter(given: RefilterOptionsInput, context: CommandContext = {}): Promise<SynthResult> {
   const started = performance.now();
+  const { run: name, runsFolder, ...filters } = parseOptions(refilterOptionsSchema, given);
   const options: SynthOptions = { ...readRunOptions(runsFolder, name), filters };
   const paths = synthPaths(runsFolder, name);
   using jobs = openJobs(paths.state, `the synthesis "${name}"`);

@@ -1,11 +1,12 @@
 /** A run of synthesis from its options to its data set, resumable at any moment. */
 import fs from "node:fs";
+import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { makeFolder } from "../base/files.ts";
 import { endsTheWork } from "../endpoint/client.ts";
 import { type Jobs, openJobs } from "../jobs/jobs.ts";
 import { makeRecordFilter } from "./filters/index.ts";
-import type { SynthOptions } from "./options.ts";
+import { type SynthOptions, type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
 import { countSteps, drainJobs } from "./pipeline.ts";
 import { type Plan, prepareJobs } from "./prepare.ts";
 import { Roles, type SynthContext } from "./roles.ts";
@@ -24,8 +25,9 @@ const offlineConcurrency = 4;
  * @throws RookeryError RUN_EXISTS, RUN_LOCKED, INVALID_OPTION, BAD_DATA; BUDGET_SPENT; ENDPOINT_FAILED where a server is gone;
  * INTERRUPTED, saved, when the signal is raised.
  */
-export async function synthesize(given: SynthOptions, context: SynthContext = {}): Promise<SynthResult> {
+export async function synthesize(asked: SynthOptionsInput, context: SynthContext = {}): Promise<SynthResult> {
   const started = performance.now();
+  const given = parseOptions(synthOptionsSchema, asked);
   const options = given.resume ? resumedOptions(given) : { ...given, name: given.name ?? freeName(given.runsFolder) };
   const paths = synthPaths(options.runsFolder, options.name!);
   if (!given.resume) refuseTakenName(paths);

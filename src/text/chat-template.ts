@@ -84,6 +84,7 @@ export async function encodeChat(
   tokenizer: Pick<Tokenizer, "encodeBatch" | "controlId">,
   messages: readonly ChatMessage[],
 ): Promise<{ ids: Int32Array; assistantMask: Uint8Array }> {
+  if (!Array.isArray(messages)) throw new RookeryError("BAD_DATA", "a chat is no list", "give a list of messages");
   for (const [index, message] of messages.entries()) checkMessage(message, index);
   const segments = joinBareTexts(renderChat(messages));
   const texts = segments.flatMap((segment) => ("text" in segment ? [segment.text] : []));

@@ -24,7 +24,9 @@ import { writeModel } from "../tiny-model.ts";
 const root = path.join(import.meta.dirname, "..", "..");
 const peer = path.join(root, "bench", "peers", "llama");
 const isInstalled = existsSync(path.join(peer, "node_modules", "node-llama-cpp"));
-const skip = isInstalled ? false : "llama.cpp is not installed: npm install --ignore-scripts --prefix bench/peers/llama";
+const skip = isInstalled
+  ? false
+  : "llama.cpp is not installed: npm install --ignore-scripts --prefix bench/peers/llama";
 const isLong = process.env.ROOKERY_LONG_TESTS === "1";
 
 const folder = mkdtempSync(path.join(tmpdir(), "rookery-llama-"));

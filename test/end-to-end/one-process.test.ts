@@ -84,6 +84,44 @@ test("two engines and a trainer in one process, each cancelled half-way, disturb
 test("a program's wrong option is one line that names it, and loading is cancelled by its signal", async () => {
   await assert.rejects(loadEngine(model, { thread: 1 } as object), { code: "UNKNOWN_OPTION", message: /thread/ });
   await assert.rejects(train({ data: ["x"], stepz: 1 } as object), { code: "UNKNOWN_OPTION", message: /stepz/ });
+  await assert.rejects(train(3 as unknown as object), { code: "INVALID_OPTION", message: "the options are 3" });
+  await assert.rejects(loadEngine(null as unknown as string), { code: "INVALID_OPTION", message: /"model"/ });
+  await assert.rejects(loadEngine(model, { runsFolder: 3 } as object), {
+    code: "INVALID_OPTION",
+    message: /"runsFolder"/,
+  });
   await assert.rejects(loadEngine("nano", { runsFolder: folder }), { code: "MODEL_NOT_FOUND" });
   await assert.rejects(loadEngine(model, settings, { signal: AbortSignal.abort() }), { name: "AbortError" });
+});
+
+test("what a program's own listener throws comes out of the call, and ends no process", async () => {
+  const onEvent = () => {
+    throw new Error("mine");
+  };
+  await assert.rejects(
+    train({ data: [path.join(folder, "texts")], steps: 1, runsFolder: folder, name: "thrown" }, { onEvent }),
+    /mine/,
+  );
+});
+
+test("an answer that is asked for wrongly is one line, and the engine goes on", async () => {
+  await using engine = await loadEngine(model, settings);
+  const ask = async (...asked: unknown[]) => {
+    let text = "";
+    for await (const piece of engine.write(...(asked as Parameters<typeof engine.write>))) text += piece.text;
+    return text;
+  };
+  const prompt = "Note";
+  await assert.rejects(ask(prompt, { stop: "x" }), { code: "INVALID_OPTION", message: /stop strings/ });
+  await assert.rejects(ask(prompt, { maxToken: 3 }), { code: "UNKNOWN_OPTION", hint: /maxTokens/ });
+  await assert.rejects(ask(42), { code: "BAD_DATA", hint: /list of messages/ });
+  await assert.rejects(ask([null]), { code: "BAD_DATA", message: /message 0/ });
+  const first = engine.write(prompt, { maxTokens: 8, seed: 1 });
+  await first.next();
+  await first.return({ reason: "length" }); // as `break` does
+  await first.return({ reason: "length" });
+  assert.equal(await ask(prompt, { maxTokens: 4, seed: 1 }), await ask(prompt, { maxTokens: 4, seed: 1 }));
+  await engine.close();
+  await engine.close();
+  await assert.rejects(ask(prompt), { code: "ENGINE_STOPPED" });
 });
