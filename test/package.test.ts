@@ -284,6 +284,10 @@ describe("the examples run", () => {
   test("training, then the model writes, is served and is asked", async () => {
     assert.match(example("train", "notes", "0.02", "small"), /small.model: \d+ tokens, [\d.]+ bits per byte/);
     assert.match(example("generate", "small", "Note 7"), /\d+ tokens: Note 7/);
+    // whoever tries it out on a line of the shell: Node hands its flags to threads, and refuses this one there
+    const line =
+      'import { loadEngine } from "rookery"; await using engine = await loadEngine("small"); console.log(engine.id)';
+    assert.equal(run(process.execPath, ["--input-type=module", "--eval", line], folder), "small\n");
     assert.match(example("eval-task", "small"), /sums: 16 questions/);
     const server = spawn(process.execPath, ["server.ts", "small", "0"], { cwd: folder });
     try {

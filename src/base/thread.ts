@@ -12,6 +12,12 @@ type FromThread =
   | { type: "failure"; code: ErrorCode; message: string; hint: string };
 
 /**
+ * Flags of Node for a thread that runs a file, as `execArgv`: those of the process, without the one that `node --eval` is told by
+ * which language it is given, and which Node refuses for files.
+ */
+export const threadFlags = (): string[] => process.execArgv.filter((word) => !word.startsWith("--input-type"));
+
+/**
  * Starts `worker.ts` of `folder`, which calls `answerOnThread`, and waits for its result. `work` and what comes back are copied.
  * @throws RookeryError that the work has thrown; what `onEvent` throws, which ends the work; Error if the thread ends without an answer.
  */
@@ -23,7 +29,7 @@ export async function runOnThread<Work, Event, Result>(
   const stopFlag = new SharedArrayBuffer(4);
   // in a clone this file is .ts, in the package .js, and so is every other
   const file = path.join(folder, `worker${path.extname(import.meta.filename)}`);
-  const worker = new Worker(file, { workerData: { work, stopFlag } satisfies ToThread });
+  const worker = new Worker(file, { workerData: { work, stopFlag } satisfies ToThread, execArgv: threadFlags() });
   const stop = () => Atomics.store(new Int32Array(stopFlag), 0, 1);
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);

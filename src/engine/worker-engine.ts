@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { parseOptions } from "../base/config.ts";
 import { type ErrorCode, RookeryError } from "../base/errors.ts";
 import type { CommandContext, RookeryEvent } from "../base/events.ts";
+import { threadFlags } from "../base/thread.ts";
 import { type ModelDirectory, readModelDirectory } from "../interop/model-directory.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import type { EngineOutput } from "./engine.ts";
@@ -47,7 +48,7 @@ export async function startEngine(
   const workerData: EngineWorkerData = { modelFolder, options };
   // in a clone this file is .ts, in the package .js, and so is its neighbour
   const file = path.join(import.meta.dirname, `worker${path.extname(import.meta.filename)}`);
-  const thread = new EngineThread(new Worker(file, { workerData }), onEvent);
+  const thread = new EngineThread(new Worker(file, { workerData, execArgv: threadFlags() }), onEvent);
   const stop = () => void thread.end(signal?.reason);
   signal?.addEventListener("abort", stop);
   try {

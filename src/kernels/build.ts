@@ -86,7 +86,7 @@ function noCompiler(): RookeryError {
     process.env.CC
       ? `the C compiler of CC=${process.env.CC} does not run`
       : "no C compiler was found (looked for cc, gcc, clang)",
-    "Debian/Ubuntu: apt install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install; Windows: use WSL2",
+    "Debian/Ubuntu: apt install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install; Windows: use WSL2; or name in ROOKERY_KERNELS what `rookery kernels build` made elsewhere",
   );
 }
 

@@ -2,6 +2,7 @@
 import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, RookeryError } from "../base/errors.ts";
+import { threadFlags } from "../base/thread.ts";
 
 export type DashboardOptions = { runFolder: string; host: string; port: number };
 
@@ -18,6 +19,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const workerData: ToDashboard = options;
   const worker = new Worker(path.join(import.meta.dirname, `dashboard-worker${path.extname(import.meta.filename)}`), {
     workerData,
+    execArgv: threadFlags(),
   });
   try {
     const url = await new Promise<string>((resolve, reject) => {

@@ -3,6 +3,7 @@ import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
+import { threadFlags } from "../../base/thread.ts";
 import { documentKind, documentText, type SourceDocument } from "./document.ts";
 import { failureOf } from "./fault.ts";
 import { detectLanguage } from "./language.ts";
@@ -93,6 +94,7 @@ export class DocumentReader implements AsyncDisposable {
     // in a clone this file is .ts, in the package .js, and so is its neighbour
     this.#worker ??= new Worker(path.join(import.meta.dirname, `worker${path.extname(import.meta.filename)}`), {
       resourceLimits: { maxOldGenerationSizeMb: megabytes },
+      execArgv: threadFlags(),
       // libraries write of what they dislike in a file
       ...{ stdout: true, stderr: true },
     });
