@@ -90,65 +90,23 @@ export async function compareResults(given: EvalCompareOptionsInput): Promise<Ev
   return compareItems(a, b, options);
 }
 
+/** `compareResults` on rows that are read already. */
 export function compareItems(
   a: readonly ItemRow[],
   b: readonly ItemRow[],
   options: EvalCompareOptions,
 ): EvalComparison {
   const { confidence, margin, seed } = options;
-  const byKey = new Map(b.map((row) => [keyOf(row), row]));
-  const shared = Map.groupBy(
-    a.filter((row) => byKey.has(keyOf(row))),
-    ({ task }) => task,
-  );
-  if (shared.size === 0) {
-    throw new RookeryError(
-      "BAD_DATA",
-      `${options.a} and ${options.b} have no question in common`,
-      "compare results of the same tasks",
-    );
-  }
+  const shared = pairQuestions(a, b, options);
   // several verdicts at once are each held to a stricter level, so that together they are wrong as seldom as one
   const each = 1 - (1 - confidence) / shared.size;
-  const differences: Float64Array[] = [];
-  const tasks = [...shared].map(([task, rows]): TaskComparison => {
-    const both = rows.map((row) => [row, byKey.get(keyOf(row))!] as const);
-    checkSameQuestions(task, both);
-    const scored = both.flatMap(([rowA, rowB]) => {
-      const [scoreA, scoreB] = [scoreOf(rowA, options.metric), scoreOf(rowB, options.metric)];
-      return scoreA === null || scoreB === null ? [] : [{ rowA, rowB, scoreA, scoreB }];
-    });
-    if (scored.length === 0) {
-      throw new RookeryError(
-        "BAD_DATA",
-        `task ${task} has no question with ${options.metric ?? "a score"} in both`,
-        "name another --metric, or leave it out",
-      );
-    }
-    const figures = comparePairs(
-      scored.map(({ scoreA, scoreB }) => [scoreA, scoreB] as const),
-      { confidence: each, seed },
-    );
-    differences.push(Float64Array.from(scored, ({ scoreA, scoreB }) => scoreB - scoreA));
-    const { count, won, lost, isSignificant, difference } = figures;
-    const power = [...new Set([(won + lost) / count, 0.2])].map((discordance) => {
-      const about = { count, discordance, confidence: each };
-      return { discordance, ofThreePoints: powerOf(0.03, about), smallestDifference: smallestDifference(0.8, about) };
-    });
-    const onlyOne = a.filter((row) => row.task === task).length + b.filter((row) => row.task === task).length;
-    return {
-      task,
-      ...figures,
-      unpaired: onlyOne - 2 * count,
-      verdict: !isSignificant ? "no difference seen" : difference > 0 ? "better" : "worse",
-      power,
-      flips: scored
-        .filter(({ scoreA, scoreB }) => scoreA !== scoreB)
-        .sort((x, y) => x.scoreB - x.scoreA - (y.scoreB - y.scoreA))
-        .slice(0, options.flips)
-        .map(flipOf),
-    };
+  const compared = [...shared].map(([task, pairs]) => {
+    const scored = scorePairs(task, pairs, options.metric);
+    const questions = [...a, ...b].filter((row) => row.task === task).length;
+    return { scored, comparison: compareTask(task, scored, { ...options, confidence: each }, questions) };
   });
+  const tasks = compared.map(({ comparison }) => comparison);
+  const differences = compared.map(({ scored }) => Float64Array.from(scored, differenceOf));
   const mean = tasks.reduce((sum, { difference }) => sum + difference, 0) / tasks.length;
   const overall =
     tasks.length === 1
@@ -167,15 +125,86 @@ export function compareItems(
   };
 }
 
+/** One question's rows in both results. */
+type Pair = { rowA: ItemRow; rowB: ItemRow };
+type ScoredPair = Pair & { scoreA: number; scoreB: number };
+
+const differenceOf = ({ scoreA, scoreB }: ScoredPair): number => scoreB - scoreA;
+
+/** By task, the questions that both have. @throws RookeryError BAD_DATA where there are none, or other ones under the same numbers. */
+function pairQuestions(
+  a: readonly ItemRow[],
+  b: readonly ItemRow[],
+  names: Pick<EvalCompareOptions, "a" | "b">,
+): Map<string, Pair[]> {
+  const byKey = new Map(b.map((row) => [keyOf(row), row]));
+  const pairs = a.flatMap((rowA): Pair[] => {
+    const rowB = byKey.get(keyOf(rowA));
+    return rowB ? [{ rowA, rowB }] : [];
+  });
+  if (pairs.length === 0) {
+    throw new RookeryError(
+      "BAD_DATA",
+      `${names.a} and ${names.b} have no question in common`,
+      "compare results of the same tasks",
+    );
+  }
+  for (const pair of pairs) checkSameQuestion(pair);
+  return Map.groupBy(pairs, ({ rowA }) => rowA.task);
+}
+
+/** Those that have a score in both. @throws RookeryError BAD_DATA where none has. */
+function scorePairs(task: string, pairs: readonly Pair[], metric: string | undefined): ScoredPair[] {
+  const scored = pairs.flatMap(({ rowA, rowB }) => {
+    const [scoreA, scoreB] = [scoreOf(rowA, metric), scoreOf(rowB, metric)];
+    return scoreA === null || scoreB === null ? [] : [{ rowA, rowB, scoreA, scoreB }];
+  });
+  if (scored.length > 0) return scored;
+  throw new RookeryError(
+    "BAD_DATA",
+    `task ${task} has no question with ${metric ?? "a score"} in both`,
+    "name another --metric, or leave it out",
+  );
+}
+
+/** @param questions rows of the task in both results together. */
+function compareTask(
+  task: string,
+  scored: readonly ScoredPair[],
+  { confidence, seed, flips }: Pick<EvalCompareOptions, "confidence" | "seed" | "flips">,
+  questions: number,
+): TaskComparison {
+  const figures = comparePairs(
+    scored.map(({ scoreA, scoreB }) => [scoreA, scoreB] as const),
+    { confidence, seed },
+  );
+  const { count, won, lost, isSignificant, difference } = figures;
+  const power = [...new Set([(won + lost) / count, 0.2])].map((discordance) => {
+    const about = { count, discordance, confidence };
+    return { discordance, ofThreePoints: powerOf(0.03, about), smallestDifference: smallestDifference(0.8, about) };
+  });
+  return {
+    task,
+    ...figures,
+    unpaired: questions - 2 * count,
+    verdict: !isSignificant ? "no difference seen" : difference > 0 ? "better" : "worse",
+    power,
+    flips: scored
+      .filter((one) => differenceOf(one) !== 0)
+      .sort((x, y) => differenceOf(x) - differenceOf(y))
+      .slice(0, flips)
+      .map(flipOf),
+  };
+}
+
 const keyOf = ({ task, item }: ItemRow) => `${task}\n${item}`;
 
 /** The same numbers of questions may be other questions: of another file, or a file in another order. */
-function checkSameQuestions(task: string, both: readonly (readonly [ItemRow, ItemRow])[]): void {
-  const other = both.find(([a, b]) => a.reference !== b.reference);
-  if (!other) return;
+function checkSameQuestion({ rowA, rowB }: Pair): void {
+  if (rowA.reference === rowB.reference) return;
   throw new RookeryError(
     "BAD_DATA",
-    `question ${other[0].item} of task ${task} is not the same in both results`,
+    `question ${rowA.item} of task ${rowA.task} is not the same in both results`,
     "evaluate both models on the same files",
   );
 }
@@ -186,17 +215,7 @@ function scoreOf(row: ItemRow, metric: string | undefined): number | null {
   return scores[metric] ?? null;
 }
 
-function flipOf({
-  rowA,
-  rowB,
-  scoreA,
-  scoreB,
-}: {
-  rowA: ItemRow;
-  rowB: ItemRow;
-  scoreA: number;
-  scoreB: number;
-}): Flip {
+function flipOf({ rowA, rowB, scoreA, scoreB }: ScoredPair): Flip {
   const { item, question, reference, answer: answerA } = rowA;
   return { item, scoreA, scoreB, question, reference, answerA, answerB: rowB.answer };
 }

@@ -4,17 +4,15 @@ import type { BenchGrowthResult, GrowthPoint } from "../bench/growth.ts";
 import { axisNotes, type GrowthAxis, growthAxes } from "../bench/growth-points.ts";
 import type { TrainWork } from "../bench/protocol.ts";
 import type { Spread } from "../bench/statistics.ts";
+import { replaceSection } from "./page-section.ts";
 import { plotSvg } from "./plot.ts";
 
-const begin = "<!-- growth: written by `rookery bench growth --write` -->";
-const end = "<!-- growth ends -->";
+const marks = ["<!-- growth: written by `rookery bench growth --write` -->", "<!-- growth ends -->"] as const;
 
 /** The page with its section between the markers replaced, or with the section at its end if it has none yet. */
 export function replaceGrowthSection(page: string, section: string): string {
-  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  const whole = `${begin}\n\n${section.trim()}\n\n${end}`;
-  if (from < 0 || to < from) return `${page.trimEnd()}\n\n${whole}\n`;
-  return page.slice(0, from) + whole + page.slice(to + end.length);
+  const body = `\n\n${section.trim()}\n\n`;
+  return replaceSection(page, marks, body) ?? `${page.trimEnd()}\n\n${marks.join(body)}\n`;
 }
 
 /** The names of the axes that have points, in the order of the page. */

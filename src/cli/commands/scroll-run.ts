@@ -2,6 +2,7 @@ import path from "node:path";
 import { z } from "zod";
 import type { CommandContext } from "../../base/events.ts";
 import { makeFolder, writeJsonLines } from "../../base/files.ts";
+import { cachedShareOf } from "../../eval/cached-share.ts";
 import { readScrollFiles } from "../../eval/scroll/read.ts";
 import { runScroll, scrollResponses } from "../../eval/scroll/run.ts";
 import { type TruncationPolicy, truncationPolicies } from "../../eval/scroll/truncate.ts";
@@ -124,8 +125,6 @@ export async function scrollRun(
   const file = path.join(folder, "responses.jsonl");
   writeJsonLines(file, responses);
   const sum = (of: (one: (typeof responses)[number]) => number) => responses.reduce((total, one) => total + of(one), 0);
-  const told = responses.filter(({ cached_tokens: cached }) => cached !== null);
-  const toldTokens = told.reduce((total, one) => total + one.prompt_tokens, 0);
   return {
     ...{ model: name, responses: file, records: records.length, skipped },
     answered: responses.filter(({ response }) => response !== null).length,
@@ -133,6 +132,8 @@ export async function scrollRun(
     truncated: responses.filter((one) => one.truncated).length,
     cut: responses.filter((one) => one.cut_characters > 0).length,
     promptTokens: sum((one) => one.prompt_tokens),
-    cachedShare: toldTokens === 0 ? null : sum((one) => one.cached_tokens ?? 0) / toldTokens,
+    cachedShare: cachedShareOf(
+      responses.map((one) => ({ promptTokens: one.prompt_tokens, cachedTokens: one.cached_tokens })),
+    ),
   };
 }

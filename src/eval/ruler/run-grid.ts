@@ -1,6 +1,7 @@
 /** A needle grid put to a model, cell by cell. */
 import type { CommandContext } from "../../base/events.ts";
 import type { Jobs } from "../../jobs/jobs.ts";
+import { cachedShareOf } from "../cached-share.ts";
 import type { EvalModel } from "../model.ts";
 import { answerPrompt, type PromptMode, promptCounter } from "./ask.ts";
 import { type GridCell, type GridSelection, gridCells, NeedleGrid } from "./grid.ts";
@@ -121,8 +122,6 @@ function resultOf(jobs: Jobs, cells: readonly GridCell[], settings: GridSettings
     return { length, scores, mean: meanScore(those) };
   });
   const sum = (of: (answer: CellAnswer) => number) => answers.reduce((total, answer) => total + of(answer), 0);
-  const told = answers.filter(({ cachedTokens }) => cachedTokens !== null);
-  const toldTokens = told.reduce((total, { promptTokens }) => total + promptTokens, 0);
   return {
     ...{ kind: needle, language, depths, rows, threshold },
     mean: meanScore(answers),
@@ -131,7 +130,7 @@ function resultOf(jobs: Jobs, cells: readonly GridCell[], settings: GridSettings
       threshold,
     ),
     promptTokens: sum(({ promptTokens }) => promptTokens),
-    cachedShare: toldTokens === 0 ? null : sum(({ cachedTokens }) => cachedTokens ?? 0) / toldTokens,
+    cachedShare: cachedShareOf(answers),
     seconds: sum(({ seconds }) => seconds),
     left: [...left].map(([length, reason]) => ({ length, reason })),
     missed: answers.filter(({ score }) => score < 1).slice(0, mostMissed),
