@@ -54,6 +54,48 @@ test("preference pairs come with a prompt of its own, or within the answers", ()
   assert.deepEqual(readPreference({ prompt: [user("a")], chosen: [assistant("b")], rejected: "c" }), expected);
   const whole = { chosen: [user("a"), assistant("b")], rejected: [user("a"), assistant("c")] };
   assert.deepEqual(readPreference(whole), expected);
+  // many published sets have it in both places
+  assert.deepEqual(readPreference({ prompt: "a", ...whole }), expected);
+  assert.deepEqual(readPreference({ prompt: [user("a")], ...whole }), expected);
+  assert.deepEqual(readPreference({ prompt: null, ...whole }), expected);
+  const system = { role: "system" as const, content: "s" };
+  assert.deepEqual(
+    readPreference({
+      prompt: "a",
+      chosen: [system, ...whole.chosen],
+      rejected: [system, ...whole.rejected],
+    }),
+    { value: { ...expected.value, prompt: [system, user("a")] } },
+  );
+});
+
+test("a tool is called and answers, by whatever names", () => {
+  const named = (call: string, result: string) => ({
+    conversations: [
+      { from: "human", value: "How many?" },
+      { from: call, value: '{"name": "count"}' },
+      { from: result, value: "3" },
+      { from: "gpt", value: "Three." },
+    ],
+  });
+  const expected = {
+    messages: [user("How many?"), assistant('{"name": "count"}'), { role: "tool", content: "3" }, assistant("Three.")],
+  };
+  for (const record of [named("function_call", "observation"), named("assistant", "tool"), named("model", "function")])
+    assert.deepEqual(readConversation(record), { value: expected });
+});
+
+test("what is wrong is named: the role, the fields that are there, a call without a text", () => {
+  const detailOf = (reading: object) => ("detail" in reading ? reading.detail : "");
+  assert.match(
+    String(detailOf(readConversation({ messages: [{ role: "narrator", content: "a" }] }))),
+    /turn 0 is of "narrator", who is nobody known/,
+  );
+  assert.match(String(detailOf(readConversation({ text: "a", label: 1 }))), /but "text", "label"/);
+  assert.match(String(detailOf(readPreference({ prompt: "a", chosen: "b" }))), /but "prompt", "chosen"/);
+  assert.match(String(detailOf(readPreference({ chosen: "b", rejected: "c" }))), /no prompt/);
+  const call = { role: "assistant", content: null, tool_calls: [{ id: "1" }] };
+  assert.match(String(detailOf(readConversation({ messages: [user("a"), call] }))), /no text, but calls a tool/);
 });
 
 const badConversations: [keyof typeof chatFaults, unknown][] = [
@@ -90,7 +132,7 @@ test("pairs that teach nothing, or the wrong thing, say why", () => {
     ["unknownForm", { prompt: 3, chosen: "b", rejected: "c" }],
     ["wrongRoles", { chosen: [user("a"), assistant("b")], rejected: [user("x"), assistant("c")] }],
     ["wrongRoles", { prompt: [user("a"), assistant("b")], chosen: "c", rejected: "d" }],
-    ["wrongRoles", { chosen: "b", rejected: "c" }],
+    ["unknownForm", { chosen: "b", rejected: "c" }],
   ];
   for (const [fault, record] of bad) {
     const reading = readPreference(record);

@@ -1,6 +1,8 @@
 /** Conversations and preference pairs from JSON records, in the forms that people have; what cannot be used says why. */
+import { quoteForMessage } from "../base/files.ts";
 import type { ChatMessage, ChatRole } from "../text/chat-template.ts";
 import { brokenRule, type ChatRule, chatRules } from "./chat-rules.ts";
+import { shownNames } from "./readers.ts";
 
 /** A conversation to learn from: it ends with an answer of the assistant. */
 export type Conversation = { messages: ChatMessage[] };
@@ -31,13 +33,20 @@ const refuse = (fault: ChatFault, detail: string) => ({ fault, detail });
 /** Names of roles in ShareGPT's `from` and elsewhere. */
 const roleNames: Readonly<Record<string, ChatRole>> = {
   system: "system",
+  developer: "system",
   user: "user",
   human: "user",
   assistant: "assistant",
   gpt: "assistant",
   chatgpt: "assistant",
   bot: "assistant",
+  ai: "assistant",
+  model: "assistant",
+  // what calls a tool is the assistant, too
+  function_call: "assistant",
   tool: "tool",
+  function: "tool",
+  observation: "tool",
 };
 
 type Fields = Record<string, unknown>;
@@ -53,6 +62,9 @@ function textOfContent(content: unknown): string | undefined {
   return texts.every((text) => typeof text === "string") ? texts.join("") : undefined;
 }
 
+const nobody = (name: unknown): string =>
+  typeof name === "string" ? `${quoteForMessage(name, 30)}, who is nobody known` : "nobody";
+
 /** Turns in the form [{role, content}] or [{from, value}]. */
 function readTurns(turns: readonly unknown[]): Reading<ChatMessage[]> {
   const messages: ChatMessage[] = [];
@@ -60,9 +72,12 @@ function readTurns(turns: readonly unknown[]): Reading<ChatMessage[]> {
     if (!isObject(turn)) return refuse("malformed", `turn ${index} is no object`);
     const name = turn.role ?? turn.from;
     const role = typeof name === "string" && Object.hasOwn(roleNames, name) ? roleNames[name] : undefined;
-    if (!role) return refuse("wrongRoles", `turn ${index} is of nobody known`);
+    if (!role) return refuse("wrongRoles", `turn ${index} is of ${nobody(name)}`);
     const content = textOfContent(turn.content ?? turn.value);
-    if (content === undefined) return refuse("malformed", `turn ${index} has no text`);
+    if (content === undefined) {
+      const callsTool = Array.isArray(turn.tool_calls) || isObject(turn.function_call);
+      return refuse("malformed", `turn ${index} has no text${callsTool ? ", but calls a tool" : ""}`);
+    }
     if (!content.isWellFormed()) return refuse("malformed", `turn ${index} has half of a surrogate pair`);
     messages.push({ role, content });
   }
@@ -125,7 +140,8 @@ export function readConversation(record: unknown, turnField?: string): Reading<C
   const asked = turnsOf(withInput(present(record, questionFields), record.input), "user");
   const answered = turnsOf(present(record, answerFields), "assistant");
   if (asked === undefined || answered === undefined) {
-    return refuse("unknownForm", "no messages, no conversations, no question with its answer");
+    const fields = shownNames(Object.keys(record));
+    return refuse("unknownForm", `no messages, no conversations, no question with its answer, but ${fields}`);
   }
   const { system } = record;
   const hasSystem = typeof system === "string" && system.trim() !== "";
@@ -158,24 +174,30 @@ function readAnswer(value: unknown): Reading<{ before: ChatMessage[]; answer: st
   });
 }
 
+/** The turns before an answer: many data sets have the prompt in a field of its own and at the beginning of the answers, too. */
+function withPrompt(prompt: readonly ChatMessage[], before: readonly ChatMessage[]): ChatMessage[] {
+  const isRepeated = JSON.stringify(before.slice(before.length - prompt.length)) === JSON.stringify(prompt);
+  return prompt.length > 0 && isRepeated ? [...before] : [...prompt, ...before];
+}
+
 /**
  * Reads one record as a preference pair: `prompt` (a text, or turns), `chosen` and `rejected` (each a text, or turns with the answer
- * at the end, which may begin with the prompt where there is none).
+ * at the end, which may begin with the prompt).
  */
 export function readPreference(record: unknown): Reading<PreferencePair> {
   if (!isObject(record)) return refuse("malformed", "no object");
-  if (record.chosen === undefined || record.rejected === undefined) {
-    return refuse("unknownForm", "no chosen with rejected");
+  const isMissing = (field: string) => record[field] === undefined || record[field] === null;
+  if (isMissing("chosen") || isMissing("rejected")) {
+    return refuse("unknownForm", `no chosen with rejected, but ${shownNames(Object.keys(record))}`);
   }
   const { prompt } = record;
-  const asked: Reading<ChatMessage[]> =
-    prompt === undefined
-      ? { value: [] }
-      : typeof prompt === "string"
-        ? readTurns([{ role: "user", content: prompt }])
-        : Array.isArray(prompt)
-          ? readTurns(prompt)
-          : refuse("unknownForm", "a prompt is neither a text nor a list of turns");
+  const asked: Reading<ChatMessage[]> = isMissing("prompt")
+    ? { value: [] }
+    : typeof prompt === "string"
+      ? readTurns([{ role: "user", content: prompt }])
+      : Array.isArray(prompt)
+        ? readTurns(prompt)
+        : refuse("unknownForm", "a prompt is neither a text nor a list of turns");
   return then(asked, (before) =>
     then(readAnswer(record.chosen), (chosen) =>
       then(readAnswer(record.rejected), (rejected) => {
@@ -184,7 +206,9 @@ export function readPreference(record: unknown): Reading<PreferencePair> {
         }
         if (chosen.answer.trim() === "" || rejected.answer.trim() === "") return refuse("emptyAnswer", "an answer");
         if (chosen.answer === rejected.answer) return refuse("equalAnswers", "both answers");
-        return then(checkOrder([...before, ...chosen.before], "user"), (all) => ({
+        const whole = withPrompt(before, chosen.before);
+        if (whole.length === 0) return refuse("unknownForm", "no prompt");
+        return then(checkOrder(whole, "user"), (all) => ({
           value: { prompt: all, chosen: chosen.answer, rejected: rejected.answer },
         }));
       }),

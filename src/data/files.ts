@@ -4,6 +4,7 @@ import path from "node:path";
 import { createGunzip } from "node:zlib";
 import { RookeryError } from "../base/errors.ts";
 import { fileError, quoteForMessage } from "../base/files.ts";
+import { isPlainObject } from "../base/option-schema.ts";
 import { documentText } from "./documents/document.ts";
 import { DocumentReader } from "./documents/read.ts";
 import { readUsableDocument } from "./documents/usable.ts";
@@ -232,17 +233,23 @@ async function* readTableDocuments(
   }
 }
 
-/** Turns stand in a column of text as JSON. */
+/** Turns stand in a column of text as JSON; any other JSON is a text, such as an answer. */
 function withTurns(record: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(record).map(([name, value]) => {
-    if (typeof value !== "string" || !/^\s*\[\s*\{/.test(value)) return [name, value];
-    try {
-      return [name, JSON.parse(value) as unknown];
-    } catch {
-      return [name, value];
-    }
+    return [name, typeof value === "string" ? (turnsIn(value) ?? value) : value];
   });
   return Object.fromEntries(entries);
+}
+
+function turnsIn(text: string): unknown {
+  if (!/^\s*\[\s*\{/.test(text)) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    const isTurn = (one: unknown) => isPlainObject(one) && ("role" in one || "from" in one);
+    return Array.isArray(value) && value.some(isTurn) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The JSON values of one file, the rows of a table among them; what cannot be read of it is a problem each. Text files have none. */
