@@ -10,8 +10,7 @@ import {
   type StageOptions,
   sftOptionsSchema,
 } from "./options.ts";
-import type { StageResult } from "./run.ts";
-import type { StageContext, StageName } from "./stage.ts";
+import type { StageContext, StageName, StageResult } from "./stage.ts";
 
 export type StageWork = { stage: StageName; options: StageOptions };
 

@@ -35,6 +35,11 @@ export async function makeDpoStage(options: DpoOptions, parts: StageParts, conte
   const fits = (_: unknown, i: number) => exam[i]!.length < options.sequenceLength;
   const prompts = data.heldOut.slice(0, options.watchedPrompts);
   const watched = { prompts, questions: asked.filter(fits), exam: exam.filter(fits) };
+  const tooLong = asked.length - watched.questions.length;
+  if (tooLong > 0) {
+    const message = `${tooLong} of ${asked.length} questions of --exam leave no room for an answer in rows of ${options.sequenceLength} and are left out`;
+    context.onEvent?.({ type: "warning", message });
+  }
   return new DpoStage(options, parts, data, await makeJudge(options, parts), watched);
 }
 
@@ -168,15 +173,14 @@ class DpoStage implements Stage {
     return { heldOutLoss: mean(pairs.map(({ loss }) => loss)), ...figures, ...this.#watch.measure() };
   }
 
+  /** The last policy stands in the checkpoint, its average becomes the model. */
+  settle(): boolean {
+    for (const { parameter, tensor } of this.#averages) parameter.weight.setBytes(tensor.toBytes());
+    return this.#averages.length > 0;
+  }
+
   saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
-    const { execution, base } = this.#parts;
-    const { tokenizer } = base;
-    // the last policy stands in the checkpoint, its average becomes the model
-    for (const { parameter, tensor } of this.#averages) {
-      this.#reference.parameter(parameter.name).weight.setBytes(tensor.toBytes());
-    }
-    const model = this.#averages.length > 0 ? this.#reference : base.model;
-    saveChatModel(folder, "dpo", this.#options, { execution, base: { model, tokenizer } }, facts);
+    saveChatModel(folder, "dpo", this.#options, this.#parts, facts);
   }
 
   [Symbol.dispose](): void {

@@ -18,5 +18,4 @@ export {
   type SftOptionsInput,
   sftOptionsSchema,
 } from "./options.ts";
-export type { StageResult } from "./run.ts";
-export type { Figures, StageEvent } from "./stage.ts";
+export type { Figures, StageEvent, StageResult } from "./stage.ts";

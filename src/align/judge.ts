@@ -3,6 +3,7 @@ import { RookeryError } from "../base/errors.ts";
 import { hash32, streamKeys } from "../base/random.ts";
 import { folderOfRunOrDirectory } from "../interop/folders.ts";
 import { isRight } from "../tasks/score.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { DpoOptions } from "./options.ts";
 import { packUnits } from "./pairs.ts";
 import { scoreTexts } from "./reward.ts";
@@ -29,15 +30,10 @@ export async function makeJudge(options: DpoOptions, parts: StageParts): Promise
   if (judge === "exact-match") return onlineShare > 0 ? exactMatchJudge : undefined;
   if (rewardModel !== undefined) {
     const model = await loadRewardModel(folderOfRunOrDirectory(rewardModel, runsFolder));
-    const known = model.tokenizer.vocabularySize;
-    const wanted = parts.base.tokenizer.vocabularySize;
-    if (known === wanted) return new RewardJudge(model, options, parts);
+    const fault = unfitness(model, options, parts);
+    if (fault === undefined) return new RewardJudge(model, options, parts);
     model[Symbol.dispose]();
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${rewardModel} has ${known} tokens, the policy ${wanted}`,
-      "train the reward model from the same model",
-    );
+    throw new RookeryError("INVALID_OPTION", `${rewardModel} ${fault[0]}`, fault[1]);
   }
   if (onlineShare === 0) return undefined;
   throw new RookeryError(
@@ -45,6 +41,31 @@ export async function makeJudge(options: DpoOptions, parts: StageParts): Promise
     `onlineShare ${onlineShare} needs a judge`,
     "name a reward model with --reward-model, judge by --judge exact-match, or leave --online-share out",
   );
+}
+
+/** Why a reward model cannot judge this policy, and how to mend it; undefined where it can. */
+function unfitness(
+  { tokenizer, model: { config } }: RewardModel,
+  { sequenceLength }: DpoOptions,
+  { base }: StageParts,
+): readonly [string, string] | undefined {
+  if (sequenceLength > config.maxPositionEmbeddings) {
+    return [
+      `has ${config.maxPositionEmbeddings} positions, rows have ${sequenceLength}`,
+      `give --sequence-length ${config.maxPositionEmbeddings} or less`,
+    ];
+  }
+  // it reads the policy's ids: a token that means another text is another text
+  if (hasSameTokens(tokenizer, base.tokenizer)) return undefined;
+  return ["has another tokenizer than the policy", "train it from the same model as the policy"];
+}
+
+function hasSameTokens(a: Tokenizer, b: Tokenizer): boolean {
+  if (a.vocabularySize !== b.vocabularySize) return false;
+  for (let id = 0; id < a.vocabularySize; id++) {
+    if (Buffer.compare(a.tokenBytes(id), b.tokenBytes(id)) !== 0) return false;
+  }
+  return true;
 }
 
 /** 1 for the answer that the record calls good, else 0: for prompts that have one right answer. */

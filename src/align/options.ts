@@ -78,8 +78,12 @@ export const turnField = z
 const routing = z.enum(["recycle", "drop", "dropless"]);
 const epochs = (count: number) => z.int().min(1).max(1000).default(count).describe("times that all records are read");
 const learningRate = (rate: number) => positive.max(1).default(rate).describe("peak learning rate");
-const finalLearningRate = (rate: number) =>
-  z.number().min(0).max(1).default(rate).describe("learning rate at the end of its cosine");
+const finalLearningRate = z
+  .number()
+  .min(0)
+  .max(1)
+  .optional()
+  .describe("learning rate at the end of its cosine; by default a tenth of the peak");
 
 const batchPairs = z.int().min(1).max(65_536).default(32).describe("pairs an update");
 
@@ -92,7 +96,7 @@ export const sftOptionsSchema = z.strictObject({
   turnField,
   epochs: epochs(3),
   learningRate: learningRate(2e-5),
-  finalLearningRate: finalLearningRate(2e-6),
+  finalLearningRate,
   batchTokens: z
     .int()
     .min(8)
@@ -120,7 +124,7 @@ export const rewardOptionsSchema = z.strictObject({
   rules,
   epochs: epochs(1),
   learningRate: learningRate(1e-5),
-  finalLearningRate: finalLearningRate(1e-6),
+  finalLearningRate,
   batchPairs,
   routing: routing.default("dropless").describe("what becomes of tokens over an expert's capacity"),
 });
@@ -131,7 +135,7 @@ export const dpoOptionsSchema = z.strictObject({
   rules,
   epochs: epochs(1),
   learningRate: learningRate(1e-5),
-  finalLearningRate: finalLearningRate(1e-6),
+  finalLearningRate,
   batchPairs,
   routing: routing
     .default("dropless")
@@ -191,3 +195,5 @@ export type RewardOptions = z.output<typeof rewardOptionsSchema>;
 export type DpoOptionsInput = z.input<typeof dpoOptionsSchema>;
 export type DpoOptions = z.output<typeof dpoOptionsSchema>;
 export type StageOptions = SftOptions | RewardOptions | DpoOptions;
+/** With what depends on others filled in. */
+export type SettledOptions = StageOptions & { finalLearningRate: number };

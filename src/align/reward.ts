@@ -120,6 +120,10 @@ class RewardStage implements Stage {
     };
   }
 
+  settle(): boolean {
+    return false;
+  }
+
   saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
     saveRewardModel(folder, this.#head, this.#options, this.#parts, facts);
   }

@@ -150,8 +150,9 @@ describe("what is learnt", () => {
     const events: StageEvent[] = [];
     const given = { ...options, steps: 4, evaluateEvery: 2, onlineShare: 0.5, judge: "exact-match", exam: [exam] };
     const asked = parse("dpo", { ...optionsOf("dpo"), ...given, rewardModel: undefined, name: "judged" });
-    await runStage("dpo", asked, { onEvent: (event) => void events.push(event) });
-    const measured = events.flatMap((event) => (event.type === "stage-evaluation" ? [event] : []));
+    const result = await runStage("dpo", asked, { onEvent: (event) => void events.push(event) });
+    const evaluations = events.flatMap((event) => (event.type === "stage-evaluation" ? [event] : []));
+    const measured = evaluations.filter(({ isOfAverage }) => !isOfAverage);
     assert.deepEqual(
       measured.map(({ step }) => step),
       [0, 2, 4],
@@ -159,6 +160,13 @@ describe("what is learnt", () => {
     assert.equal(measured[0]!.figures.divergence, 0);
     assert.ok(measured[2]!.figures.divergence !== 0);
     assert.ok(measured.every(({ figures }) => figures.examQuestions! > 30));
+    // the model is the average of the policies, and what is said of it is said of that
+    const ofAverage = evaluations.filter(({ isOfAverage }) => isOfAverage);
+    assert.equal(ofAverage.length, 1);
+    assert.deepEqual(ofAverage[0]!.figures, result.figures);
+    assert.notEqual(result.figures.heldOutLoss, measured[2]!.figures.heldOutLoss);
+    const card = fs.readFileSync(path.join(result.modelFolder, "README.md"), "utf8");
+    assert.ok(card.includes(`| heldOutLoss | ${result.figures.heldOutLoss!.toPrecision(5)} |`), card);
   });
 });
 
@@ -190,5 +198,31 @@ describe("a stage refuses", () => {
     await assert.rejects(run({ data: [] }), { code: "INVALID_OPTION", message: /data to learn from/ });
     await assert.rejects(run({ sequenceLength: 8, batchTokens: 8 }), { code: "BAD_DATA", message: /40 are left out/ });
     await assert.rejects(run({ sequenceLength: 1024 }), { code: "INVALID_OPTION", message: /700 positions/ });
+  });
+
+  it("adapters wider than the model, and a rate that ends above its peak", async () => {
+    const run = (changes: object) => runStage("sft", parse("sft", { ...optionsOf("sft"), ...changes }), {});
+    await assert.rejects(run({ loraRank: 97 }), {
+      code: "INVALID_OPTION",
+      message: /97 is over the model's width of 96/,
+    });
+    await assert.rejects(run({ learningRate: 1e-6, finalLearningRate: 2e-6 }), {
+      code: "INVALID_OPTION",
+      message: /finalLearningRate 0.000002 is above the peak of 0.000001/,
+    });
+    assert.ok(!fs.existsSync(path.join(runsFolder, "sft-1")));
+  });
+
+  it("a judge of another tokenizer with as many tokens", async () => {
+    const judge = path.join(runsFolder, "judge", "model");
+    const other = path.join(folder, "other-judge");
+    fs.cpSync(judge, other, { recursive: true });
+    const file = path.join(other, "tokenizer.json");
+    const json = JSON.parse(fs.readFileSync(file, "utf8")) as { model: { vocab: Record<string, number> } };
+    const { vocab } = json.model;
+    [vocab.a, vocab.b] = [vocab.b!, vocab.a!];
+    fs.writeFileSync(file, JSON.stringify(json));
+    const run = runStage("dpo", parse("dpo", { ...optionsOf("dpo"), rewardModel: other }), {});
+    await assert.rejects(run, { code: "INVALID_OPTION", message: /has another tokenizer than the policy/ });
   });
 });

@@ -2,59 +2,26 @@
 import fs from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import type { z } from "zod";
-import { makeRunConfig, resolveOptions } from "../base/config.ts";
+import { makeRunConfig } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import { makeFolder } from "../base/files.ts";
 import { folderOfRunOrDirectory } from "../interop/folders.ts";
-import { loadModel } from "../interop/load.ts";
+import { type LoadedModel, loadModel } from "../interop/load.ts";
 import { Execution } from "../tensor/execution.ts";
-import type { OpenCheckpoint } from "../train/checkpoint.ts";
-import {
-  brokenCheckpoints,
-  latestCheckpoint,
-  openCheckpoint,
-  removeCheckpointsAfter,
-  saveCheckpoint,
-} from "../train/checkpoint.ts";
-import { peakProcessBytes } from "../train/memory.ts";
+import { brokenCheckpoints, latestCheckpoint, openCheckpoint, removeCheckpointsAfter } from "../train/checkpoint.ts";
 import { AdamW } from "../train/optimizer.ts";
 import { tokenizerFolderOf } from "../train/prepare.ts";
-import { refuseContradictions } from "../train/resolve.ts";
-import {
-  createRun,
-  isNameFree,
-  openRun,
-  type RunDirectory,
-  refuseTakenName,
-  runPaths,
-} from "../train/run-directory.ts";
+import { createRun, openRun } from "../train/run-directory.ts";
 import { expertLearningRateRatio, learningRate, type ScheduleSettings } from "../train/schedule.ts";
-import { tensorToWrite } from "../train/tensor-to-write.ts";
+import { askedOptions } from "./asked-stage.ts";
 import { weightsFingerprint } from "./chat-data.ts";
 import { makeDpoStage } from "./dpo.ts";
-import { dpoOptionsSchema, rewardOptionsSchema, type StageOptions, sftOptionsSchema } from "./options.ts";
+import type { SettledOptions, StageOptions } from "./options.ts";
 import { makeRewardStage } from "./reward.ts";
 import { makeSftStage } from "./sft.ts";
-import type { Figures, Stage, StageContext, StageName, StageParts } from "./stage.ts";
-import { concernsOfHistory } from "./watch.ts";
-
-export type StageResult = {
-  format: "rookery-stage/1";
-  stage: StageName;
-  name: string;
-  runFolder: string;
-  modelFolder: string;
-  steps: number;
-  skippedSteps: number;
-  /** Of the last measurement on held-out records. */
-  figures: Figures;
-  /** Records left out, by reason. */
-  leftOut: Record<string, number>;
-  seconds: number;
-  tokensPerSecond: number;
-  peakMemoryBytes: number;
-};
+import type { Stage, StageContext, StageName, StageParts, StageResult } from "./stage.ts";
+import { StageRecord } from "./stage-record.ts";
+import { type Counters, countersOfStart, type Running, restore } from "./stage-state.ts";
 
 const makers: Record<StageName, (options: never, parts: StageParts, context: StageContext) => Promise<Stage>> = {
   sft: makeSftStage,
@@ -62,27 +29,8 @@ const makers: Record<StageName, (options: never, parts: StageParts, context: Sta
   dpo: makeDpoStage,
 };
 
-const schemas: Record<StageName, z.ZodType<StageOptions>> = {
-  sft: sftOptionsSchema,
-  reward: rewardOptionsSchema,
-  dpo: dpoOptionsSchema,
-};
-
 /** Names the files that make a tokenizer. */
 const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json"];
-
-/** Everything of a run that lives as long as it does. */
-type Running = {
-  stage: StageName;
-  options: StageOptions;
-  run: RunDirectory;
-  made: Stage;
-  optimizer: AdamW;
-  execution: Execution;
-};
-
-/** What a run remembers besides weights and moments. */
-type Counters = { tokens: number; skippedSteps: number; skippedInARow: number; measurements: Figures[] };
 
 /**
  * Runs a stage, or goes on with one. Between steps it looks at `signal`: when it is raised the run is saved and INTERRUPTED thrown.
@@ -90,20 +38,15 @@ type Counters = { tokens: number; skippedSteps: number; skippedInARow: number; m
  */
 export async function runStage(stage: StageName, given: StageOptions, context: StageContext): Promise<StageResult> {
   using resources = new DisposableStack();
-  const asked = given.resume ? storedOptions(stage, given) : newOptions(stage, given);
+  const asked = askedOptions(stage, given);
   const folder = folderOfRunOrDirectory(asked.model ?? "", asked.runsFolder);
   const base = await loadModel(folder, context);
   resources.use(base.model);
   const { config } = base;
-  if (asked.sequenceLength > config.maxPositionEmbeddings) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `sequenceLength ${asked.sequenceLength} is over the model's ${config.maxPositionEmbeddings} positions`,
-      "lower it",
-    );
-  }
-  const options: StageOptions = {
+  refuseUnfit(asked, base);
+  const options: SettledOptions = {
     ...asked,
+    finalLearningRate: finalLearningRateOf(asked),
     threads: given.threads ?? asked.threads ?? availableParallelism(),
     expertLearningRateRatio:
       asked.expertLearningRateRatio ?? expertLearningRateRatio(config.numExperts, config.topK, 0.26),
@@ -118,18 +61,16 @@ export async function runStage(stage: StageName, given: StageOptions, context: S
       ? openRun(settled.runsFolder, name)
       : createRun(settled.runsFolder, name, makeRunConfig(stage, { ...settled, resume: false })),
   );
-  copyTokenizer(folder, tokenizerFolderOf(run.paths.path));
-  const running: Running = { stage, options: settled, run, made, optimizer, execution };
+  await keepTokenizer(base, tokenizerFolderOf(run.paths.path));
   const fingerprint = `${weightsFingerprint(folder)} ${made.fingerprint}`;
+  const running: Running = { stage, options: settled, run, made, optimizer, fingerprint };
 
   for (const broken of given.resume ? brokenCheckpoints(run.paths.checkpoints) : []) {
     context.onEvent?.({ type: "warning", message: `${broken} has no whole manifest.json and is passed over` });
   }
   const latest = given.resume ? latestCheckpoint(run.paths.checkpoints) : null;
   using checkpoint = latest && openCheckpoint(latest.path);
-  const counters = checkpoint
-    ? restore(running, checkpoint, fingerprint)
-    : { tokens: 0, skippedSteps: 0, skippedInARow: 0, measurements: [] };
+  const counters = checkpoint ? restore(running, checkpoint) : countersOfStart();
   const step = checkpoint?.step ?? 0;
   if (given.resume) {
     removeCheckpointsAfter(run.paths.checkpoints, step);
@@ -140,130 +81,77 @@ export async function runStage(stage: StageName, given: StageOptions, context: S
     type: "note",
     message: `${step > 0 ? `resuming ${run.paths.path} at step ${step}` : run.paths.path}: ${made.summary}; ${made.totalSteps} steps`,
   });
-  return await goOn(running, { step, counters, fingerprint }, context);
+  return await goOn(running, { step, counters }, context);
 }
 
+/** @throws RookeryError INVALID_OPTION for a model that cannot be trained, or not in rows of that length. */
+function refuseUnfit({ sequenceLength }: StageOptions, { path: folder, quantization, config }: LoadedModel): void {
+  if (quantization !== null) {
+    throw new RookeryError("INVALID_OPTION", `${folder} has quantized weights`, "begin with the model before that");
+  }
+  const { maxPositionEmbeddings } = config;
+  if (sequenceLength <= maxPositionEmbeddings) return;
+  throw new RookeryError(
+    "INVALID_OPTION",
+    `sequenceLength ${sequenceLength} is over the model's ${maxPositionEmbeddings} positions`,
+    `give --sequence-length ${maxPositionEmbeddings} or less`,
+  );
+}
+
+/** A run between its first step and its model. */
 async function goOn(
   running: Running,
-  begin: { step: number; counters: Counters; fingerprint: string },
+  begin: { step: number; counters: Counters },
   context: StageContext,
 ): Promise<StageResult> {
-  const { stage, options, run, made, optimizer } = running;
+  const { options, run, made, optimizer } = running;
   const { totalSteps } = made;
   const schedule = scheduleOf(options, totalSteps);
   const evaluateEvery = options.evaluateEvery ?? Math.max(1, Math.ceil(totalSteps / 10));
-  const { counters } = begin;
-  const started = performance.now();
+  const record = new StageRecord(running, begin.step, begin.counters, context);
+  const wasDone = begin.step >= totalSteps;
   let { step } = begin;
-  let savedStep = step;
-  const told = new Set<string>();
-  let [tokens, secondsInSteps] = [0, 0];
-  let figures: Figures = {};
-  const save = () => {
-    run.syncMetrics();
-    const contents = checkpointOf(running, step, counters, begin.fingerprint);
-    const { path: folder } = saveCheckpoint(run.paths.checkpoints, contents, options.keepCheckpoints);
-    savedStep = step;
-    context.onEvent?.({ type: "checkpoint", step, path: folder });
-  };
-  const warn = (concerns: readonly string[]) => {
-    for (const concern of concerns) {
-      if (!told.has(concern)) context.onEvent?.({ type: "warning", message: `step ${step}: ${concern}` });
-      told.add(concern);
-    }
-  };
-  const measure = (isNew: boolean) => {
-    figures = made.evaluate();
-    if (Object.keys(figures).length === 0) return;
-    context.onEvent?.({ type: "stage-evaluation", step, figures });
-    if (!isNew) return;
-    run.appendMetrics({ step, kind: "stage-evaluation", ...figures });
-    counters.measurements.push(figures);
-    warn(concernsOfHistory(counters.measurements));
-  };
-  const wasDone = step >= totalSteps;
   // what the stage begins with is measured, too: the first step changes it
   if (step === 0) {
     run.truncateMetrics(-1);
-    measure(true);
+    record.measure(step);
   }
   while (step < totalSteps) {
     if (context.signal?.aborted) {
-      if (savedStep < step) save();
-      const folder = options.runsFolder === "runs" ? "" : ` --runs-folder ${options.runsFolder}`;
-      throw new RookeryError(
-        "INTERRUPTED",
-        `stopped at step ${step} of ${totalSteps}, saved in ${run.paths.path}`,
-        `go on with: rookery ${stage} --resume --name ${run.paths.name}${folder}`,
-      );
+      record.save(step);
+      throw record.stopped(step);
     }
-    const stepStarted = performance.now();
+    const startedMs = performance.now();
     const rate = learningRate(step + 1, schedule);
     const rates = { learningRate: rate, expertLearningRate: rate * (options.expertLearningRateRatio ?? 1) };
-    const { layers, figures: stepFigures, concerns = [], ...report } = made.runStep(step + 1, optimizer, rates);
+    const report = made.runStep(step + 1, optimizer, rates);
     step++;
-    const seconds = (performance.now() - stepStarted) / 1000;
-    secondsInSteps += seconds;
-    tokens += report.tokens;
-    const tokensPerSecond = report.tokens / seconds;
-    counters.tokens += report.tokens;
-    const { loss, ...rest } = report;
-    run.appendMetrics({
-      step,
-      kind: "step",
-      crossEntropy: loss,
-      ...rest,
-      // since the start, as in the metrics of training
-      tokens: counters.tokens,
-      ...rates,
-      ...stepFigures,
-      seconds,
-      tokensPerSecond,
-      layers,
-    });
-    warn(concerns);
-    counters.skippedInARow = report.updated ? 0 : counters.skippedInARow + 1;
-    if (!report.updated) {
-      counters.skippedSteps++;
-      context.onEvent?.({ type: "warning", message: `step ${step} was skipped: its loss or gradient was not finite` });
-    }
-    const secondsLeft = ((performance.now() - started) / 1000 / (step - begin.step)) * (totalSteps - step);
-    const { gradientNorm } = report;
-    const shown = { loss, gradientNorm, learningRate: rate, tokensPerSecond, secondsLeft, figures: stepFigures };
-    context.onEvent?.({ type: "stage-step", step, steps: totalSteps, ...shown });
-    if (counters.skippedInARow >= options.maxSkippedSteps) {
-      throw new RookeryError(
-        "NON_FINITE",
-        `loss ${loss} or gradient norm ${gradientNorm} was not finite for ${counters.skippedInARow} steps in a row, up to step ${step}`,
-        "start it anew under another --name with a lower --learning-rate",
-      );
-    }
-    if (step % evaluateEvery === 0 && step < totalSteps) measure(true);
-    if (step % options.checkpointEvery === 0 && step < totalSteps) save();
+    record.addStep(step, report, rates, (performance.now() - startedMs) / 1000);
+    if (step % evaluateEvery === 0 && step < totalSteps) record.measure(step);
+    if (step % options.checkpointEvery === 0 && step < totalSteps) record.save(step);
     // Lets the thread hear that it should stop.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  measure(!wasDone);
-  if (savedStep < step) save();
-  const { path: runFolder, model: modelFolder, name } = run.paths;
+  record.measure(step, !wasDone);
+  record.save(step);
+  if (made.settle()) record.measureSettled(step);
+  const { name, path: runFolder, model: modelFolder } = run.paths;
+  const { figures } = record;
   made.saveModel(modelFolder, { name, steps: step, figures, tokenizerFolder: tokenizerFolderOf(runFolder) });
-  return {
-    format: "rookery-stage/1",
-    stage,
-    name,
-    runFolder,
-    modelFolder,
-    steps: step,
-    skippedSteps: counters.skippedSteps,
-    figures,
-    leftOut: { ...made.leftOut },
-    seconds: (performance.now() - started) / 1000,
-    tokensPerSecond: tokens / Math.max(secondsInSteps, 1e-9),
-    peakMemoryBytes: peakProcessBytes(),
-  };
+  return record.result();
 }
 
-function scheduleOf(options: StageOptions, totalSteps: number): ScheduleSettings {
+/** The report's SFT ends at a tenth of its peak (2e-5 to 2e-6). @throws RookeryError INVALID_OPTION for an end above the peak. */
+function finalLearningRateOf({ learningRate, finalLearningRate = learningRate / 10 }: StageOptions): number {
+  if (finalLearningRate <= learningRate) return finalLearningRate;
+  throw new RookeryError(
+    "INVALID_OPTION",
+    `finalLearningRate ${finalLearningRate} is above the peak of ${learningRate}`,
+    "lower it, or leave it out for a tenth of the peak",
+  );
+}
+
+function scheduleOf(options: SettledOptions, totalSteps: number): ScheduleSettings {
   return {
     peakLearningRate: options.learningRate,
     totalSteps,
@@ -273,79 +161,12 @@ function scheduleOf(options: StageOptions, totalSteps: number): ScheduleSettings
   };
 }
 
-function checkpointOf({ made, optimizer }: Running, step: number, counters: Counters, fingerprint: string) {
-  const weights = made.trainedParameters().map(({ parameter }) => tensorToWrite(parameter.name, parameter.weight));
-  const extra = made.extraState().map(({ name, tensor }) => tensorToWrite(name, tensor));
-  return {
-    step,
-    weights: [...weights, ...extra],
-    optimizer: optimizer.stateTensors().map(({ name, tensor }) => tensorToWrite(name, tensor)),
-    state: { ...counters, optimizerSteps: optimizer.steps, fingerprint },
-  };
-}
-
-function restore({ made, optimizer, run }: Running, checkpoint: OpenCheckpoint, fingerprint: string): Counters {
-  const state = checkpoint.state as Counters & { optimizerSteps: number; fingerprint: string };
-  if (state.fingerprint !== fingerprint) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `the data or the model of ${run.paths.path} is not what the run began with`,
-      "put them back, or start a new run",
-    );
-  }
-  for (const { parameter } of made.trainedParameters())
-    parameter.weight.setBytes(checkpoint.weights.read(parameter.name));
-  for (const { name, tensor } of made.extraState()) tensor.setBytes(checkpoint.weights.read(name));
-  for (const { name, tensor } of optimizer.stateTensors()) tensor.setBytes(checkpoint.optimizer.read(name));
-  optimizer.restoreSteps(state.optimizerSteps);
-  const { tokens, skippedSteps, skippedInARow, measurements } = state;
-  return { tokens, skippedSteps, skippedInARow, measurements };
-}
-
-/** A name that is given must be free; without one, it is the stage with the next free number. */
-function newOptions(stage: StageName, options: StageOptions): StageOptions {
-  const { runsFolder, model, data } = options;
-  if (model === undefined || data.length === 0) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `rookery ${stage} needs ${model === undefined ? "a model to begin with" : "data to learn from"}`,
-      `give them: rookery ${stage} MODEL --data FILE`,
-    );
-  }
-  if (options.name !== undefined) {
-    refuseTakenName(runPaths(runsFolder, options.name));
-    return options;
-  }
-  let number = 1;
-  while (!isNameFree(runPaths(runsFolder, `${stage}-${number}`))) number++;
-  return { ...options, name: `${stage}-${number}` };
-}
-
-/** The stored options of a run that goes on. */
-function storedOptions(stage: StageName, given: StageOptions): StageOptions {
-  if (given.name === undefined) {
-    throw new RookeryError("INVALID_OPTION", "--resume needs to know which run", "name it with --name RUN");
-  }
-  using run = openRun(given.runsFolder, given.name);
-  const { command, options } = run.config;
-  if (command !== stage) {
-    throw new RookeryError(
-      "INVALID_OPTION",
-      `${run.paths.config} is of a run of rookery ${command}, not of ${stage}`,
-      "correct --name",
-    );
-  }
-  const schema = schemas[stage];
-  const stored = resolveOptions(schema, [{ name: run.paths.config, values: options }]);
-  refuseContradictions(given, stored, schema.parse({}));
-  return { ...stored, runsFolder: given.runsFolder };
-}
-
-/** The run keeps its tokenizer. */
-function copyTokenizer(from: string, to: string): void {
+/** The run keeps its tokenizer: the files as they are, or what `tokenizer.json` is made of in the official layout. */
+async function keepTokenizer({ path: from, tokenizer }: LoadedModel, to: string): Promise<void> {
   if (fs.existsSync(path.join(to, tokenizerFiles[0]!))) return;
   makeFolder(to);
-  for (const name of tokenizerFiles) {
+  if (!fs.existsSync(path.join(from, tokenizerFiles[0]!))) return await tokenizer.save(to);
+  for (const name of tokenizerFiles.toReversed()) {
     if (fs.existsSync(path.join(from, name))) fs.copyFileSync(path.join(from, name), path.join(to, name));
   }
 }

@@ -18,10 +18,7 @@ export function saveChatModel(
   folder: string,
   stage: StageName,
   options: StageOptions,
-  {
-    execution,
-    base: { model, tokenizer },
-  }: Pick<StageParts, "execution"> & { base: Pick<StageParts["base"], "model" | "tokenizer"> },
+  { execution, base: { model, tokenizer } }: StageParts,
   facts: SavedFacts,
 ): void {
   const card = stageCard(stage, options, facts, account(model.config).parameters);

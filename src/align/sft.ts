@@ -52,6 +52,14 @@ class SftStage implements Stage {
     this.#parts = parts;
     this.#train = data.train;
     const { loraRank: rank, loraAlpha: alpha, loraProjections: projections, seed } = options;
+    const { hiddenSize } = parts.base.config;
+    if (rank > hiddenSize) {
+      throw new RookeryError(
+        "INVALID_OPTION",
+        `loraRank ${rank} is over the model's width of ${hiddenSize}`,
+        `give at most ${hiddenSize}, or leave it out to train all weights`,
+      );
+    }
     this.#adapters = rank > 0 ? new Adapters(parts.base.model, { rank, alpha, projections, seed }) : undefined;
     this.#lengths = data.train.map(({ unit }) => lengthOf(unit));
     this.#padToken = parts.base.tokenizer.controlId("pad");
@@ -118,8 +126,13 @@ class SftStage implements Stage {
     return targets === 0 ? {} : { heldOutCrossEntropy: loss / targets };
   }
 
-  saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
+  /** Adapters become part of their matrices, which changes nothing but the rounding. */
+  settle(): boolean {
     this.#adapters?.merge(this.#parts.execution);
+    return false;
+  }
+
+  saveModel(folder: string, facts: Parameters<Stage["saveModel"]>[1]): void {
     saveChatModel(folder, "sft", this.#options, this.#parts, facts);
   }
 

@@ -25,7 +25,13 @@ export type StageEvent =
       secondsLeft: number;
       figures: Figures;
     }
-  | { type: "stage-evaluation"; step: number; figures: Figures }
+  | {
+      type: "stage-evaluation";
+      step: number;
+      figures: Figures;
+      /** Of the averaged weights, at the end; else of those that are trained. */
+      isOfAverage?: true;
+    }
   | { type: "checkpoint"; step: number; path: string };
 
 export type StageContext = CommandContext<StageEvent>;
@@ -44,6 +50,23 @@ export type StageStep = {
   figures: Figures;
   /** What looks as if the run were going wrong; each is told once. */
   concerns?: readonly string[];
+};
+
+export type StageResult = {
+  format: "rookery-stage/1";
+  stage: StageName;
+  name: string;
+  runFolder: string;
+  modelFolder: string;
+  steps: number;
+  skippedSteps: number;
+  /** What held-out records say of the model that was saved. */
+  figures: Figures;
+  /** Records left out, by reason. */
+  leftOut: Record<string, number>;
+  seconds: number;
+  tokensPerSecond: number;
+  peakMemoryBytes: number;
 };
 
 export type NamedState = { name: string; tensor: Tensor };
@@ -67,6 +90,8 @@ export interface Stage extends Disposable {
   runStep(step: number, optimizer: AdamW, rates: Rates): StageStep;
   /** What held-out records say; empty if there are none. */
   evaluate(): Figures;
-  /** Writes the model that the stage has made. */
+  /** Ends the training: the model becomes what is to be saved. True if that is another than what `evaluate` has measured. */
+  settle(): boolean;
+  /** Writes the model that the stage has made, once it has settled. */
   saveModel(folder: string, facts: { name: string; steps: number; figures: Figures; tokenizerFolder: string }): void;
 }

@@ -1,7 +1,6 @@
 /** How a stage of alignment looks while it goes on, and what it says at its end. */
 
-import type { StageResult } from "../align/run.ts";
-import type { Figures, StageEvent } from "../align/stage.ts";
+import type { Figures, StageEvent, StageResult } from "../align/stage.ts";
 import type { RookeryEvent } from "../base/events.ts";
 import type { Display } from "./progress.ts";
 import { formatDuration, shortNumber } from "./text.ts";
@@ -17,8 +16,10 @@ function figureWords(figures: Figures): string {
 /** Draws steps as a status line, measurements and checkpoints as lines that stay. */
 export function showStage(display: Display): (event: StageOnlyEvent) => void {
   return (event) => {
-    if (event.type === "stage-evaluation") display.print(`step ${event.step}: ${figureWords(event.figures)}`);
-    else if (event.type === "checkpoint") display.print(`step ${event.step}: saved ${event.path}`, "quiet");
+    if (event.type === "stage-evaluation") {
+      const what = event.isOfAverage ? "the averaged weights, which become the model" : `step ${event.step}`;
+      display.print(`${what}: ${figureWords(event.figures)}`);
+    } else if (event.type === "checkpoint") display.print(`step ${event.step}: saved ${event.path}`, "quiet");
     else if (event.type === "stage-step") {
       const { step, steps, loss, tokensPerSecond, gradientNorm, secondsLeft, figures } = event;
       const parts = [
