@@ -4,7 +4,9 @@ import path from "node:path";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
 import { makeFolder, sha256OfFile } from "../base/files.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { documentEncoder } from "../data/encoder.ts";
+import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
 import type { DataOptions } from "../data/options.ts";
 import { dataOptionsSchema } from "../data/options.ts";
 import { type PreparedData, prepareData, textsForTokenizer } from "../data/prepare.ts";
@@ -15,6 +17,7 @@ import { presets } from "../model/presets.ts";
 import { BpeTrainer } from "../text/bpe-trainer.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { type TrainOptions, trainOptionsSchema } from "./options.ts";
+import { batchShape } from "./resolve.ts";
 
 /** The part of the options that says what to read. */
 export function dataOptionsOf(options: TrainOptions): DataOptions {
@@ -123,4 +126,16 @@ export function prepareTrainingData(
   const encoder = documentEncoder(tokenizer, sha256OfFile(path.join(tokenizerFolder, "tokenizer.json")));
   const cacheFolder = path.join(options.runsFolder, ".cache");
   return prepareData({ data: dataOptionsOf(options), encoder, cacheFolder }, context);
+}
+
+/** The held-out text as a run measures it: the same batches for the same data, whatever is trained on it. */
+export function heldOutOf(dataset: Dataset, options: TrainOptions, tokenizer: Tokenizer, maxTokens: number): HeldOut {
+  return heldOutBatches({
+    sources: dataset.heldOut,
+    rows: batchShape(options).rows,
+    sequenceLength: options.sequenceLength,
+    tokenBytes: tokenizer.textByteLengths,
+    padToken: tokenizer.controlId("pad"),
+    maxTokens,
+  });
 }

@@ -54,6 +54,13 @@ test("without a name a run is called by its preset and the next free number", as
   assert.deepEqual(staged(), []);
 });
 
+test("a shape that could not be saved is refused before anything is read", async () => {
+  const { model } = options();
+  const shape = { ...model, headDim: 24 };
+  await assert.rejects(runTraining(options({ model: shape, name: "shape" }), {}), { code: "UNSUPPORTED_MODEL" });
+  assert.deepEqual(runs(), []);
+});
+
 test("a name that is taken is refused before anything is read", async () => {
   fs.mkdirSync(path.join(runsFolder, "taken"));
   fs.writeFileSync(path.join(runsFolder, "taken", "notes.txt"), "of someone else");

@@ -3,8 +3,9 @@ import fs from "node:fs";
 import { makeRunConfig } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { type HeldOut, heldOutBatches } from "../data/held-out.ts";
+import type { HeldOut } from "../data/held-out.ts";
 import type { PreparedData } from "../data/prepare.ts";
+import { chooseLayout } from "../interop/layout.ts";
 import { measurePeakFlops } from "../kernels/bindings/peak.ts";
 import { account } from "../model/accounting.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -33,6 +34,7 @@ import { modelCard } from "./model-card.ts";
 import { AdamW } from "./optimizer.ts";
 import type { TrainOptions } from "./options.ts";
 import {
+  heldOutOf,
   loadBeginning,
   modelConfigOf,
   optionsFrom,
@@ -40,7 +42,7 @@ import {
   prepareTrainingData,
   tokenizerFolderOf,
 } from "./prepare.ts";
-import { type Budget, batchShape, resolveTrainOptions } from "./resolve.ts";
+import { type Budget, resolveTrainOptions } from "./resolve.ts";
 import { createRun, openRun, type RunDirectory, runPaths } from "./run-directory.ts";
 import { saveModel } from "./save-model.ts";
 import { openStream, pretrainingName, resolveStages, type Segment, segmentsOf, settleLengths } from "./segments.ts";
@@ -107,6 +109,8 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   if (begun) resources.use(begun.model);
   const known = begun ? optionsFrom(asked, begun) : asked;
   const config = modelConfigOf(known);
+  // a shape that no directory can hold is a mistake to hear of now, not when it is to be saved
+  chooseLayout(config);
   const resolved = resolveStages(resolveTrainOptions(known, config), config);
   // The tokenizer is made before the run is: a run has all its settings, and the tokenizer is one of them.
   const staging = given.resume ? undefined : makeStagingFolder(resolved.runsFolder);
@@ -130,14 +134,7 @@ export async function runTraining(given: TrainOptions, context: CommandContext<T
   const peakFlops = measurePeakFlops(execution.pool, resolved.computeType);
   if (!begun) model.initialize(resolved.seed, resolved.initialization);
 
-  const heldOut = heldOutBatches({
-    sources: data.dataset.heldOut,
-    rows: batchShape(resolved).rows,
-    sequenceLength: resolved.sequenceLength,
-    tokenBytes: tokenizer.textByteLengths,
-    padToken: tokenizer.controlId("pad"),
-    maxTokens: heldOutTokens,
-  });
+  const heldOut = heldOutOf(data.dataset, resolved, tokenizer, heldOutTokens);
 
   let options = resolved;
   const streams = { sources: data.dataset.train, seed: resolved.seed };
