@@ -101,7 +101,7 @@ const marks = ["<!-- recorded runs: scripts/recipe/page.ts -->", "<!-- end -->"]
 writeSection(path.join(docs, "recipe.md"), marks, [
   "### Stages",
   "",
-  ...table(["base", "tuned", "aligned"], "tuned"),
+  ...table(["base", "tuned", "aligned", ...(of("aligned-fp8").length > 0 ? ["aligned-fp8"] : [])], "tuned"),
   "",
   judgeLine(),
   "",

@@ -16,6 +16,9 @@ export const seeds = [1, 2, 3];
 const flags = (options: Record<string, string | number>) =>
   Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
+/** The runs whose models are released, and the name under which the FP8 release of the second is scored. */
+export const released = { pretrained: "base-1", instruct: "aligned-1", instructFp8: "aligned-fp8-1" };
+
 /** Texts that teach to look back, by the names that pretrain.yaml has for them. */
 export const lookBack = {
   tiny: { ...lookBackTexts.lists, count: 100_000, seed: 1 },

@@ -1,22 +1,25 @@
 /**
  * The recorded runs of docs/recipe.md: `node scripts/recipe/run.ts [NAME …] [--threads 1]` in the folder that shall hold them; all of
  * them, or those that are named, so that two processes can share the work. What is there is not made again, and what was stopped goes
- * on; results are in recipe.jsonl, a line a run. `page.ts` writes the page from them.
+ * on; results are in recipe.jsonl, a line a run. At the end stand the report's three releases. `page.ts` writes the page from them.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { retrievalSchema, writeRetrievalTexts } from "../../src/cli/commands/tasks-retrieval.ts";
+import { checkReleases, makeFp8Release } from "../../src/cli/releases.ts";
 import { readJsonLines } from "../json-lines.ts";
 import { writeOwnPairs } from "./own-pairs.ts";
-import { lookBack, ownPairs, type RecipeRun, recipeRuns } from "./plan.ts";
+import { lookBack, ownPairs, type RecipeRun, recipeRuns, released } from "./plan.ts";
 import { type Answers, type RecipeRecord, readAnswers } from "./records.ts";
 
 const rookery = path.join(import.meta.dirname, "../../bin/rookery.js");
-const words = process.argv.slice(2);
-const firstFlag = words.findIndex((word) => word.startsWith("--"));
-const named = firstFlag < 0 ? words : words.slice(0, firstFlag);
-const more = firstFlag < 0 ? [] : words.slice(firstFlag);
+const { positionals: named, values } = parseArgs({
+  options: { threads: { type: "string" } },
+  allowPositionals: true,
+});
+const more = values.threads === undefined ? [] : ["--threads", values.threads];
 const resultsFile = "recipe.jsonl";
 
 /** Runs a command; what it shows is shown, what it prints is answered. */
@@ -37,14 +40,25 @@ function make({ name, command, args }: RecipeRun): void {
   run(isBegun ? [command, "--resume", "--name", name, ...more] : [command, ...args, "--name", name, ...more]);
 }
 
-/** Answers to the questions of a file, by id: 1 for a right one. */
-function score(name: string, shots: number, which: string): Answers {
-  const out = path.join("runs", name, `${which}.answers.jsonl`);
+const modelOf = (name: string) => path.join("runs", name, "model");
+
+/** Answers of a model to the questions of a file, by id: 1 for a right one. They are kept in the folder of its run. */
+function score(model: string, shots: number, which: string): Answers {
+  const out = path.join(path.dirname(model), `${path.basename(model).replace("model", which)}.answers.jsonl`);
   const shown = shots > 0 ? ["--shots", String(shots), "--shots-from", "tasks/train.jsonl"] : [];
   if (!fs.existsSync(out)) {
-    run(["tasks", "score", name, "--data", `tasks/${which}.jsonl`, "--out", out, ...shown, ...more]);
+    run(["tasks", "score", model, "--data", `tasks/${which}.jsonl`, "--out", out, ...shown, ...more]);
   }
   return readAnswers(out);
+}
+
+const scoresOf = (model: string, examples: number) => ({
+  test: score(model, examples, "test"),
+  unseen: score(model, examples, "unseen"),
+});
+
+function write(record: RecipeRecord): void {
+  fs.appendFileSync(resultsFile, `${JSON.stringify(record)}\n`);
 }
 
 function measurementsOf(name: string): RecipeRecord["measurements"] {
@@ -70,11 +84,19 @@ for (const one of recipeRuns) {
   }
   make(one);
   const { name, examples } = one;
-  const record: RecipeRecord = {
-    format: "rookery-recipe/1",
-    name,
-    measurements: measurementsOf(name),
-    ...(examples === null ? {} : { test: score(name, examples, "test"), unseen: score(name, examples, "unseen") }),
-  };
-  fs.appendFileSync(resultsFile, `${JSON.stringify(record)}\n`);
+  const scores = examples === null ? {} : scoresOf(modelOf(name), examples);
+  write({ format: "rookery-recipe/1", name, measurements: measurementsOf(name), ...scores });
+}
+
+const { instructFp8 } = released;
+if (!done.includes(instructFp8) && (named.length === 0 || named.includes(instructFp8))) {
+  const threads = values.threads === undefined ? undefined : Number(values.threads);
+  const { folder } = await makeFp8Release(released.instruct, { runsFolder: "runs", threads }, {});
+  const releases = checkReleases({
+    pretrained: modelOf(released.pretrained),
+    instruct: modelOf(released.instruct),
+    instructFp8: folder,
+  });
+  write({ format: "rookery-recipe/1", name: instructFp8, measurements: [], ...scoresOf(folder, 0) });
+  process.stdout.write(`the three releases, each with its card:\n${Object.values(releases).join("\n")}\n`);
 }

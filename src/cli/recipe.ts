@@ -1,10 +1,10 @@
 /** The whole recipe as one piece of work, which goes on where it was stopped: every stage is a run of its own, what is done is written down. */
 import fs from "node:fs";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import { dpo, reward, sft } from "../align/align.ts";
-import type { StageResult } from "../align/run.ts";
-import type { StageEvent } from "../align/stage.ts";
+import type { StageEvent, StageResult } from "../align/stage.ts";
 import { makeRunConfig, resolveOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
@@ -14,15 +14,17 @@ import { rookeryVersion } from "../base/version.ts";
 import { lookBackTexts } from "../tasks/retrieval.ts";
 import type { TaskReport } from "../tasks/score.ts";
 import type { TrainingEvent } from "../train/events.ts";
+import { scoreHeldOut } from "../train/held-out-score.ts";
 import { trainOptionsSchema } from "../train/options.ts";
 import type { TrainResult } from "../train/run.ts";
 import { createRun, isNameFree, openRun, runExists, runPaths } from "../train/run-directory.ts";
 import { train } from "../train/train.ts";
-import { type QuantizeResult, quantizeAndMeasure, quantizeSchema } from "./commands/quantize.ts";
+import type { QuantizeResult } from "./commands/quantize.ts";
 import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
 import { retrievalSchema, writeRetrievalTexts } from "./commands/tasks-retrieval.ts";
 import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
 import { type Sample, writeSamples } from "./recipe-samples.ts";
+import { checkReleases, makeFp8Release, type Releases } from "./releases.ts";
 
 const trained = trainOptionsSchema.pick({
   preset: true,
@@ -76,6 +78,8 @@ type RecipeState = {
   dpo?: StageResult;
   fp8?: QuantizeResult;
   scores?: Record<string, Score>;
+  /** Of held-out text of pretraining, after each stage; null where nothing was held out. */
+  bitsPerByte?: Record<string, number | null>;
   samples?: Sample[];
 };
 
@@ -83,8 +87,7 @@ export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersio
   name: string;
   folder: string;
   seconds: number;
-  /** Folders of the three models that are there to be used. */
-  releases: { pretrained: string; instruct: string; instructFp8: string };
+  releases: Releases;
 };
 
 /** Which part of the time each stage may take; the rest is for reading data, measuring and writing. */
@@ -113,6 +116,8 @@ const recordsPerMinute = 4500;
 const mostRecords = 45_000;
 const questions = 1040;
 const unseenQuestions = 300;
+/** Of held-out text, on which every stage's model is measured: a few seconds each. */
+const textTokens = 1 << 15;
 const shownExamples = 4;
 
 /** @throws RookeryError as the stages do; INTERRUPTED with how to go on. */
@@ -224,7 +229,7 @@ class Recipe {
         context,
       ),
     );
-    await this.#score("pretrained", lengthening.modelFolder, shownExamples);
+    await this.#score("pretrained", lengthening.modelFolder, long.name, shownExamples);
 
     const common = { ...smallModel, seed, epochs: 10 };
     const tuned = of("sft");
@@ -240,7 +245,7 @@ class Recipe {
         context,
       ),
     );
-    await this.#score("sft", tuning.modelFolder);
+    await this.#score("sft", tuning.modelFolder, long.name);
 
     const judge = of("reward");
     const pairs = { ...common, batchPairs, data: [file("preferences")] };
@@ -270,15 +275,12 @@ class Recipe {
         context,
       ),
     );
-    await this.#score("instruct", aligning.modelFolder);
+    await this.#score("instruct", aligning.modelFolder, long.name);
 
     const fp8 = await this.#once("fp8", "making the FP8 release", () =>
-      quantizeAndMeasure(
-        quantizeSchema.parse({ model: instruct.name, scheme: "fp8", overwrite: true, runsFolder, threads }),
-        context,
-      ),
+      makeFp8Release(instruct.name, { runsFolder, threads }, context),
     );
-    await this.#score("instruct-fp8", fp8.folder);
+    await this.#score("instruct-fp8", fp8.folder, long.name);
 
     await this.#once("samples", "writing", () =>
       writeSamples(
@@ -290,7 +292,7 @@ class Recipe {
 
     const { format: _format, rookeryVersion: _version, ...done } = this.#state as Required<RecipeState>;
     const releases = { pretrained: lengthening.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
-    return { name, folder: this.#folder, releases, ...done };
+    return { name, folder: this.#folder, releases: checkReleases(releases), ...done };
   }
 
   get #stateFile(): string {
@@ -318,9 +320,9 @@ class Recipe {
     return result;
   }
 
-  /** Exact match on questions of the families that are trained on, and on those that are not. */
-  async #score(stage: string, model: string, shots = 0): Promise<void> {
-    const { threads } = this.#options;
+  /** Exact match on questions of the families that are trained on, and on those that are not; and held-out text of `base`, a training run. */
+  async #score(stage: string, model: string, base: string, shots = 0): Promise<void> {
+    const { threads, runsFolder } = this.#options;
     const scores = this.#state.scores ?? {};
     this.#state.scores = scores;
     const limits = { test: questions, unseen: unseenQuestions };
@@ -338,6 +340,12 @@ class Recipe {
       scores[key] = { macroExactMatch, count };
       this.#write();
     }
+    const bitsPerByte = this.#state.bitsPerByte ?? {};
+    this.#state.bitsPerByte = bitsPerByte;
+    if (Object.hasOwn(bitsPerByte, stage)) return;
+    const scoring = { run: base, runsFolder, model, threads: threads ?? availableParallelism(), maxTokens: textTokens };
+    bitsPerByte[stage] = (await scoreHeldOut(scoring, this.#context))?.bitsPerByte ?? null;
+    this.#write();
   }
 
   #write(): void {

@@ -60,31 +60,36 @@ const nameOf = ({ name }: RecipeResult, runsFolder: string) =>
 const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)}%`);
 
 /** What each stage has changed, what the models write, and where they lie. */
-function summary({ pretraining, longContext, sft, reward, dpo, scores, samples, releases }: RecipeResult): string[] {
-  const score = (stage: string) =>
-    ["test", "unseen"].map((which) => percent(scores[`${stage} ${which}`]?.macroExactMatch));
-  const heldOut = reward.figures.heldOutAccuracy;
+function summary({
+  pretraining,
+  longContext,
+  sft,
+  reward,
+  dpo,
+  scores,
+  bitsPerByte,
+  samples,
+  releases,
+}: RecipeResult): string[] {
+  const row = (what: string, updates: string, stage: string) => [
+    what,
+    updates,
+    ...["test", "unseen"].map((which) => percent(scores[`${stage} ${which}`]?.macroExactMatch)),
+    bits(bitsPerByte[stage]),
+    "",
+  ];
+  const ranks = `ranks ${percent(reward.figures.heldOutAccuracy ?? undefined)} of held-out pairs rightly`;
   return [
     "",
     ...alignColumns([
-      ["stage", "updates", "right answers", "of unseen families", ""],
-      [
-        "pretrained, shown 4 examples",
-        String(pretraining.steps + longContext.steps),
-        ...score("pretrained"),
-        bits(longContext.bitsPerByte),
-      ],
-      ["fine-tuned (SFT)", String(sft.steps), ...score("sft"), ""],
-      [
-        "reward model",
-        String(reward.steps),
-        "",
-        "",
-        `ranks ${percent(heldOut ?? undefined)} of held-out pairs rightly`,
-      ],
-      ["aligned (DPO)", String(dpo.steps), ...score("instruct"), ""],
-      ["aligned, in FP8", "", ...score("instruct-fp8"), ""],
+      ["stage", "updates", "right answers", "of unseen families", "bits per byte", ""],
+      row("pretrained, shown 4 examples", String(pretraining.steps + longContext.steps), "pretrained"),
+      row("fine-tuned (SFT)", String(sft.steps), "sft"),
+      ["reward model", String(reward.steps), "", "", "", ranks],
+      row("aligned (DPO)", String(dpo.steps), "instruct"),
+      row("aligned, in FP8", "", "instruct-fp8"),
     ]),
+    "bits per byte: of held-out text of pretraining, the same for every stage",
     "",
     "what they write:",
     ...samples.map(({ model, prompt, text, expected }) => {
@@ -99,5 +104,5 @@ function summary({ pretraining, longContext, sft, reward, dpo, scores, samples, 
   ];
 }
 
-const bits = (bitsPerByte: number | null) =>
-  bitsPerByte === null ? "" : `held-out text ${bitsPerByte.toFixed(4)} bits per byte`;
+const bits = (bitsPerByte: number | null | undefined) =>
+  bitsPerByte === null || bitsPerByte === undefined ? "-" : bitsPerByte.toFixed(4);
