@@ -57,5 +57,6 @@ function storedOptions(stage: StageName, given: StageOptions): StageOptions {
   const schema = schemas[stage];
   const stored = resolveOptions(schema, [{ name: run.paths.config, values: options }]);
   refuseContradictions(given, stored, schema.parse({}));
-  return { ...stored, runsFolder: given.runsFolder };
+  // the folder may have been moved or copied since
+  return { ...stored, name: given.name, runsFolder: given.runsFolder };
 }

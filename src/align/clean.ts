@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
-import { refuseExisting, writeJsonLines } from "../base/files.ts";
+import { refuseExisting, refuseUnwritable, writeJsonLines } from "../base/files.ts";
 import { isPlainObject } from "../base/option-schema.ts";
 import { conversationReader, type PreferencePair, preferenceReader, type Reading } from "../data/chat.ts";
 import { doubtOf } from "../data/chat-doubts.ts";
@@ -136,6 +136,7 @@ function checkOutputs({ out, rejected, review, overwrite }: CleanOptions): void 
     throw new RookeryError("INVALID_OPTION", "two outputs have one name", "give each its own file");
   }
   if (!overwrite) refuseExisting(files);
+  refuseUnwritable(files);
 }
 
 type Judgement = { fates: Fate[]; tiers: CleanResult["tiers"]; requests: CleanResult["requests"] };

@@ -28,6 +28,10 @@ import { concernsOfStep, PolicyWatch, type Watched } from "./watch.ts";
 
 export async function makeDpoStage(options: DpoOptions, parts: StageParts, context: StageContext): Promise<Stage> {
   const { tokenizer } = parts.base;
+  using resources = new DisposableStack();
+  // what is wrong with the judge is said before the data is read
+  const judge = await makeJudge(options, parts);
+  resources.use(judge);
   const data = await readPairs(options, tokenizer, context);
   const questions = options.exam.length > 0 ? await readQuestions(options.exam, context) : [];
   const asked = questions.slice(0, options.examQuestions);
@@ -40,7 +44,9 @@ export async function makeDpoStage(options: DpoOptions, parts: StageParts, conte
     const message = `${tooLong} of ${asked.length} questions of --exam leave no room for an answer in rows of ${options.sequenceLength} and are left out`;
     context.onEvent?.({ type: "warning", message });
   }
-  return new DpoStage(options, parts, data, await makeJudge(options, parts), watched);
+  const stage = new DpoStage(options, parts, data, judge, watched);
+  resources.move();
+  return stage;
 }
 
 /** What a step has to say of each pair. */

@@ -200,6 +200,16 @@ describe("a stage refuses", () => {
     await assert.rejects(run({ sequenceLength: 1024 }), { code: "INVALID_OPTION", message: /700 positions/ });
   });
 
+  it("to touch any other run than the one that it is told to go on with: a folder may have been copied", async () => {
+    const asked = parse("sft", { ...optionsOf("sft"), steps: 2, name: "first" });
+    await runStage("sft", asked, {});
+    fs.cpSync(path.join(runsFolder, "first"), path.join(runsFolder, "copy"), { recursive: true });
+    fs.rmSync(path.join(runsFolder, "first"), { recursive: true });
+    const result = await runStage("sft", parse("sft", { resume: true, name: "copy", runsFolder }), {});
+    assert.equal(result.runFolder, path.join(runsFolder, "copy"));
+    assert.ok(!fs.existsSync(path.join(runsFolder, "first")));
+  });
+
   it("adapters wider than the model, and a rate that ends above its peak", async () => {
     const run = (changes: object) => runStage("sft", parse("sft", { ...optionsOf("sft"), ...changes }), {});
     await assert.rejects(run({ loraRank: 97 }), {

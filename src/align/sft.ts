@@ -2,6 +2,7 @@
 import { RookeryError } from "../base/errors.ts";
 import { shuffled, streamKeys } from "../base/random.ts";
 import { conversationReader } from "../data/chat.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { dropless, type RoutingPlan } from "../model/router.ts";
 import type { TrainedParameter } from "../model/transformer.ts";
 import { linearCrossEntropy } from "../tensor/ops/cross-entropy.ts";
@@ -16,11 +17,30 @@ import { saveChatModel } from "./save.ts";
 import type { Figures, Stage, StageContext, StageParts, StageStep } from "./stage.ts";
 
 export async function makeSftStage(options: SftOptions, parts: StageParts, context: StageContext): Promise<Stage> {
-  const { tokenizer } = parts.base;
+  const { tokenizer, config } = parts.base;
+  checkSizes(options, config);
   const encode = async ({ messages }: { messages: Parameters<typeof encodeSample>[1] }) => [
     await encodeSample(tokenizer, messages),
   ];
   return new SftStage(options, parts, await readChatData(options, conversationReader(options), encode, context));
+}
+
+/** What can be refused before the data is read. */
+function checkSizes({ batchTokens, sequenceLength, loraRank }: SftOptions, { hiddenSize }: ModelConfig): void {
+  if (batchTokens % sequenceLength !== 0) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `batchTokens ${batchTokens} is no multiple of sequenceLength ${sequenceLength}`,
+      "choose sizes that divide each other",
+    );
+  }
+  if (loraRank > hiddenSize) {
+    throw new RookeryError(
+      "INVALID_OPTION",
+      `loraRank ${loraRank} is over the model's width of ${hiddenSize}`,
+      `give at most ${hiddenSize}, or leave it out to train all weights`,
+    );
+  }
 }
 
 class SftStage implements Stage {
@@ -40,26 +60,11 @@ class SftStage implements Stage {
   #plan: { epoch: number; updates: number[][][] } | undefined;
 
   constructor(options: SftOptions, parts: StageParts, data: ChatData<unknown>) {
-    const { batchTokens, sequenceLength, epochs } = options;
-    if (batchTokens % sequenceLength !== 0) {
-      throw new RookeryError(
-        "INVALID_OPTION",
-        `batchTokens ${batchTokens} is no multiple of sequenceLength ${sequenceLength}`,
-        "choose sizes that divide each other",
-      );
-    }
+    const { epochs } = options;
     this.#options = options;
     this.#parts = parts;
     this.#train = data.train;
     const { loraRank: rank, loraAlpha: alpha, loraProjections: projections, seed } = options;
-    const { hiddenSize } = parts.base.config;
-    if (rank > hiddenSize) {
-      throw new RookeryError(
-        "INVALID_OPTION",
-        `loraRank ${rank} is over the model's width of ${hiddenSize}`,
-        `give at most ${hiddenSize}, or leave it out to train all weights`,
-      );
-    }
     this.#adapters = rank > 0 ? new Adapters(parts.base.model, { rank, alpha, projections, seed }) : undefined;
     this.#lengths = data.train.map(({ unit }) => lengthOf(unit));
     this.#padToken = parts.base.tokenizer.controlId("pad");

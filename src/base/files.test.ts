@@ -14,6 +14,7 @@ import {
   quoteForMessage,
   readJsonFile,
   recoverFolder,
+  refuseUnwritable,
   removeStaleTemporaries,
   sha256OfFile,
   writeFileAtomic,
@@ -109,6 +110,20 @@ describe("writeFileAtomic", () => {
       code: "FILE_UNWRITABLE",
       hint: /create the folder/,
     });
+  });
+});
+
+describe("refuseUnwritable", () => {
+  it("says before the work what writing would say after it, and touches nothing", () => {
+    fs.mkdirSync(inFolder("d"));
+    fs.writeFileSync(inFolder("file"), "");
+    refuseUnwritable([inFolder("a"), inFolder("file")]);
+    const refuses = (name: string, message: RegExp) =>
+      assert.throws(() => refuseUnwritable([inFolder(name)]), { code: "FILE_UNWRITABLE", message });
+    refuses("no/a", /its folder does not exist/);
+    refuses("file/a", /is a file, not a folder/);
+    refuses("d", /it is a folder/);
+    assert.deepEqual(fs.readdirSync(folder).sort(), ["d", "file"]);
   });
 });
 

@@ -225,6 +225,19 @@ export function refuseExisting(paths: readonly string[]): void {
   throw new RookeryError("FILE_UNWRITABLE", `${existing} is there already`, "choose another path, or add --overwrite");
 }
 
+/** Throws FILE_UNWRITABLE now for a file that could not be written at the end of long work. Touches nothing. */
+export function refuseUnwritable(paths: readonly string[]): void {
+  for (const one of paths) {
+    attempt(one, "write", () => {
+      const folder = path.dirname(path.resolve(one));
+      fs.opendirSync(folder).closeSync();
+      fs.accessSync(folder, fs.constants.W_OK);
+    });
+    if (!fs.statSync(one, { throwIfNoEntry: false })?.isDirectory()) continue;
+    throw new RookeryError("FILE_UNWRITABLE", `cannot write ${one}: ${writeMends.EISDIR![0]}`, writeMends.EISDIR![1]);
+  }
+}
+
 /** Writes a file of JSON, a line each, without ever holding all of it. Appears as `writeStreamAtomic` makes it appear. */
 export function writeJsonLines<Item>(
   filePath: string,

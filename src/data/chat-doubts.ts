@@ -15,7 +15,7 @@ const refusal =
   /\bas an? (?:ai|artificial|large)\b.{0,40}\b(?:model|assistant|intelligence)\b|\bI(?:'m| am) (?:sorry|unable)\b.{0,80}\b(?:can(?:no|')t|unable|not able)\b|作为(?:一个|一名)?(?:人工智能|AI|语言模型)|抱歉.{0,10}(?:无法|不能)/i;
 // where a word begins, and no further than an address goes: long texts without spaces would else be gone through for each of their letters
 const personal =
-  /(?<![\w.+-])[\w.+-]{2,64}@[\w-]{1,63}\.[a-z]{2,}|\b(?:\d[ -]?){13,16}\b|\b(?:sk|pk|ghp|hf)[-_][A-Za-z0-9_-]{20,}/i;
+  /(?<![\w.+-])[\w.+-]{2,64}@[\w-]{1,63}\.[a-z]{2,}|\b(?:\d[ -]?){13,16}\b|\b(?:sk|pk|ghp|hf)[-_][A-Za-z0-9_-]{20}/i;
 
 /** Scripts of which a text may hold some words, of which one is that of its sentences. */
 const scripts = ["Latin", "Han", "Cyrillic", "Arabic", "Devanagari", "Hangul", "Kana"] as const;

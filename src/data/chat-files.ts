@@ -102,7 +102,7 @@ export async function readChatFiles<Value extends object>(
   if (records.length === 0) {
     throw new RookeryError(
       "BAD_DATA",
-      `${patterns.join(", ")}: no record can be used${faults.total > 0 ? `, ${faults.total} are left out` : ""}`,
+      `${patterns.join(", ")}: no record can be used${faults.total > 0 ? ` (${faults.total} left out)` : ""}`,
       faults.examples[0] ?? "give .jsonl, .json, .csv or .parquet files of conversations",
     );
   }

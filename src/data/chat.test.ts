@@ -91,8 +91,8 @@ test("what is wrong is named: the role, the fields that are there, a call withou
     String(detailOf(readConversation({ messages: [{ role: "narrator", content: "a" }] }))),
     /turn 0 is of "narrator", who is nobody known/,
   );
-  assert.match(String(detailOf(readConversation({ text: "a", label: 1 }))), /but "text", "label"/);
-  assert.match(String(detailOf(readPreference({ prompt: "a", chosen: "b" }))), /but "prompt", "chosen"/);
+  assert.match(String(detailOf(readConversation({ text: "a", label: 1 }))), /its fields: "text", "label"/);
+  assert.match(String(detailOf(readPreference({ prompt: "a", chosen: "b" }))), /its fields: "prompt", "chosen"/);
   assert.match(String(detailOf(readPreference({ chosen: "b", rejected: "c" }))), /no prompt/);
   const call = { role: "assistant", content: null, tool_calls: [{ id: "1" }] };
   assert.match(String(detailOf(readConversation({ messages: [user("a"), call] }))), /no text, but calls a tool/);
@@ -127,6 +127,7 @@ test("conversations that cannot be learnt from say why", () => {
 test("pairs that teach nothing, or the wrong thing, say why", () => {
   const bad: [keyof typeof chatFaults, unknown][] = [
     ["equalAnswers", { prompt: "a", chosen: "b", rejected: "b" }],
+    ["equalAnswers", { prompt: "a", chosen: " b", rejected: "b\n" }],
     ["emptyAnswer", { prompt: "a", chosen: "", rejected: "b" }],
     ["unknownForm", { prompt: "a", chosen: "b" }],
     ["unknownForm", { prompt: 3, chosen: "b", rejected: "c" }],

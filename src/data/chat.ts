@@ -141,7 +141,7 @@ export function readConversation(record: unknown, turnField?: string): Reading<C
   const answered = turnsOf(present(record, answerFields), "assistant");
   if (asked === undefined || answered === undefined) {
     const fields = shownNames(Object.keys(record));
-    return refuse("unknownForm", `no messages, no conversations, no question with its answer, but ${fields}`);
+    return refuse("unknownForm", `no messages, no conversations, no question with its answer; its fields: ${fields}`);
   }
   const { system } = record;
   const hasSystem = typeof system === "string" && system.trim() !== "";
@@ -188,7 +188,7 @@ export function readPreference(record: unknown): Reading<PreferencePair> {
   if (!isObject(record)) return refuse("malformed", "no object");
   const isMissing = (field: string) => record[field] === undefined || record[field] === null;
   if (isMissing("chosen") || isMissing("rejected")) {
-    return refuse("unknownForm", `no chosen with rejected, but ${shownNames(Object.keys(record))}`);
+    return refuse("unknownForm", `no chosen with rejected; its fields: ${shownNames(Object.keys(record))}`);
   }
   const { prompt } = record;
   const asked: Reading<ChatMessage[]> = isMissing("prompt")
@@ -205,7 +205,7 @@ export function readPreference(record: unknown): Reading<PreferencePair> {
           return refuse("wrongRoles", "the two answers are to different prompts");
         }
         if (chosen.answer.trim() === "" || rejected.answer.trim() === "") return refuse("emptyAnswer", "an answer");
-        if (chosen.answer === rejected.answer) return refuse("equalAnswers", "both answers");
+        if (chosen.answer.trim() === rejected.answer.trim()) return refuse("equalAnswers", "both answers");
         const whole = withPrompt(before, chosen.before);
         if (whole.length === 0) return refuse("unknownForm", "no prompt");
         return then(checkOrder(whole, "user"), (all) => ({

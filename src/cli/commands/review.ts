@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
-import { refuseExisting, writeJsonLines } from "../../base/files.ts";
+import { refuseExisting, refuseUnwritable, writeJsonLines } from "../../base/files.ts";
 import type { ReviewProgress } from "../../review/decision.ts";
 import { ReviewQueue } from "../../review/queue.ts";
 import { isLoopback } from "../../serve/access.ts";
@@ -38,7 +38,10 @@ export const command = defineCommand({
     { line: "rookery review doubtful.jsonl --serve", purpose: "in a browser; decisions are kept in the same place" },
   ],
   async run({ file, out, overwrite, serve, host, port }, { signal, onEvent }, io): Promise<ReviewResult> {
-    if (out !== undefined && !overwrite) refuseExisting([out]);
+    if (out !== undefined) {
+      if (!overwrite) refuseExisting([out]);
+      refuseUnwritable([out]);
+    }
     if (!isLoopback(host)) {
       const hint = "give 127.0.0.1; from elsewhere, reach it through ssh -L";
       throw new RookeryError("INVALID_OPTION", `--host ${host} would let others decide`, hint);

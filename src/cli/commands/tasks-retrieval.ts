@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { refuseExisting, writeJsonLines } from "../../base/files.ts";
+import { refuseExisting, refuseUnwritable, writeJsonLines } from "../../base/files.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { textsForTokenizer } from "../../data/prepare.ts";
 import { retrievalDocuments, retrievalKinds, sentencesOf } from "../../tasks/retrieval.ts";
@@ -86,6 +86,7 @@ export async function writeRetrievalTexts(
   context: CommandContext,
 ): Promise<{ file: string; documents: number; sentences: number }> {
   if (!overwrite) refuseExisting([out]);
+  refuseUnwritable([out]);
   const sentences = await haystackSentences(haystack, context);
   let documents = 0;
   writeJsonLines(out, retrievalDocuments({ ...options, sentences, split: "train" }), (text) => {

@@ -4,7 +4,7 @@ import { type ExamAnswer, encodeQuestions, encodeWithExamples, readQuestions, ta
 import { Sampler } from "../../align/sampler.ts";
 import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
-import { writeJsonLines } from "../../base/files.ts";
+import { refuseUnwritable, writeJsonLines } from "../../base/files.ts";
 import { loadModel } from "../../interop/load.ts";
 import { reportTasks, type TaskReport } from "../../tasks/score.ts";
 import { Execution } from "../../tensor/execution.ts";
@@ -70,6 +70,7 @@ export async function scoreTasks(
   if (shots > 0 && shotsFrom.length === 0) {
     throw new RookeryError("INVALID_OPTION", `--shots ${shots} need files to come from`, "name them with --shots-from");
   }
+  if (out !== undefined) refuseUnwritable([out]);
   const loaded = await loadModel(folderOfModel(name, runsFolder), context);
   using model = loaded.model;
   const { tokenizer, generation } = loaded;
