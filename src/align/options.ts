@@ -85,8 +85,6 @@ const finalLearningRate = z
   .optional()
   .describe("learning rate at the end of its cosine; by default a tenth of the peak");
 
-const batchPairs = z.int().min(1).max(65_536).default(32).describe("pairs an update");
-
 export const loraProjections = ["q", "k", "v", "o"] as const;
 
 export const sftOptionsSchema = z.strictObject({
@@ -118,25 +116,24 @@ export const sftOptionsSchema = z.strictObject({
     .describe("projections of attention that get an adapter"),
 });
 
-export const rewardOptionsSchema = z.strictObject({
+/** What a stage on preference pairs has. */
+const preferenceOptions = {
   ...common,
   data: data("preference pairs: records of prompt, chosen and rejected in .jsonl, .json, .csv or .parquet"),
   rules,
   epochs: epochs(1),
   learningRate: learningRate(1e-5),
   finalLearningRate,
-  batchPairs,
+  batchPairs: z.int().min(1).max(65_536).default(32).describe("pairs an update"),
+};
+
+export const rewardOptionsSchema = z.strictObject({
+  ...preferenceOptions,
   routing: routing.default("dropless").describe("what becomes of tokens over an expert's capacity"),
 });
 
 export const dpoOptionsSchema = z.strictObject({
-  ...common,
-  data: data("preference pairs: records of prompt, chosen and rejected in .jsonl, .json, .csv or .parquet"),
-  rules,
-  epochs: epochs(1),
-  learningRate: learningRate(1e-5),
-  finalLearningRate,
-  batchPairs,
+  ...preferenceOptions,
   routing: routing
     .default("dropless")
     .describe("what becomes of tokens over an expert's capacity; without a limit policy and reference are asked alike"),
