@@ -7,9 +7,10 @@ const steps = [
   [1e4, "K"],
 ] as const;
 
-/** 5.81e10 → "58.1B". */
+/** 5.81e10 → "58.1B"; below ten thousand a whole number stays one: 1024, not 1020. */
 export function countText(value: number): string {
   const [from, suffix] = steps.find(([least]) => Math.abs(value) >= least) ?? [1, ""];
+  if (suffix === "" && Math.abs(value) >= 100) return String(Math.round(value));
   const size = suffix === "K" ? 1e3 : from;
   return `${Number((value / size).toPrecision(3))}${suffix}`;
 }
@@ -18,8 +19,22 @@ export function flopsText(value: number): string {
   return value.toExponential(2).replace("e+", "e");
 }
 
-export function gigabytesText(bytes: number): string {
-  return `${Number((bytes / 1e9).toPrecision(3))} GB`;
+const byteSteps = [
+  [1e12, "TB"],
+  [1e9, "GB"],
+  [1e6, "MB"],
+  [1e3, "KB"],
+] as const;
+
+/** In powers of 1000, as makers of devices count: 8e10 → "80 GB". */
+export function bytesText(bytes: number): string {
+  const [size, unit] = byteSteps.find(([from]) => bytes >= from) ?? [1, "bytes"];
+  return `${Number((bytes / size).toPrecision(3))} ${unit}`;
+}
+
+/** An amount of money, of which small ones are not 0. */
+export function costText(amount: number): string {
+  return amount >= 1 ? amount.toFixed(2) : String(Number(amount.toPrecision(2)));
 }
 
 export function percentText(share: number, digits = 1): string {

@@ -2,7 +2,7 @@
 import { planCurves } from "../scaling/plan-curves.ts";
 import type { CheckedFit } from "../scaling/predict.ts";
 import { countText, flopsText, intervalText } from "./figures.ts";
-import { fittedCurves, isoFlopPlot, powerLawPlot } from "./law-plots.ts";
+import { computeLabel, fittedCurves, isoFlopPlot, powerLawPlot } from "./law-plots.ts";
 import { htmlPage, notes, paragraph, plots, table } from "./page.ts";
 
 export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
@@ -13,6 +13,8 @@ export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
   const minima = (what: "parameters" | "tokens") => [
     { name: "minima", points: law.minima.map((one) => ({ x: one.compute, y: one[what] })) },
   ];
+  const powerLaw = (title: string, yLabel: string, what: "parameters" | "tokens") =>
+    powerLawPlot(title, yLabel, curves[what], minima(what), computeLabel(law));
   const exponent = (value: number) => value.toFixed(4);
   const power = ({ coefficient, exponent: of }: { coefficient: number; exponent: number }) =>
     `${coefficient.toPrecision(3)} · C^${exponent(of)}`;
@@ -56,13 +58,14 @@ export function fitPage(fit: CheckedFit, rookeryVersion: string): string {
       ),
       plots([
         isoFlopPlot("Loss by size, a curve a budget", isoFlop, [{ name: "runs", points: measured }]),
-        powerLawPlot("Best size for the compute", "activated parameters", curves.parameters, minima("parameters")),
-        powerLawPlot("Best number of tokens for the compute", "tokens", curves.tokens, minima("tokens")),
+        powerLaw("Best size for the compute", "activated parameters", "parameters"),
+        powerLaw("Best number of tokens for the compute", "tokens", "tokens"),
       ]),
       "<h2>Budgets</h2>",
       table(
-        ["FLOPs", "runs", "best N", "95%", "best D", "loss", "95%"],
-        budgets.map(({ minimum, points, intervals: of }) => [
+        ["FLOPs", "C_min", "runs", "best N", "95%", "best D", "loss", "95%"],
+        budgets.map(({ budget, minimum, points, intervals: of }) => [
+          flopsText(budget),
           flopsText(minimum.compute),
           String(points.length),
           countText(minimum.parameters),

@@ -49,10 +49,15 @@ export function isoFlopPlot(
   return plotSvg({ title, xLabel: "activated parameters", yLabel: "loss, nats a token", yScale: "linear", series });
 }
 
+/** What the power laws of a law are of. */
+export function computeLabel({ batch }: Pick<ScalingFit["law"], "batch">): string {
+  return batch.tokens && batch.critical ? "training FLOPs, as C_min" : "training FLOPs";
+}
+
 /** The fitted curve of each budget, from its smallest model to its largest. */
 export function fittedCurves(budgets: ScalingFit["budgets"]): IsoFlopCurve[] {
-  return budgets.map(({ minimum, points, quadratic }) => ({
-    compute: minimum.compute,
+  return budgets.map(({ budget, minimum, points, quadratic }) => ({
+    compute: budget,
     points: logSpaced(points[0]!.parameters, points.at(-1)!.parameters, 31).map((activatedParameters) => {
       return { activatedParameters, loss: quadraticAt(quadratic, activatedParameters) };
     }),

@@ -114,11 +114,45 @@ test("the page of a run: curves, loads, schedule, data, samples, cost", () => {
   assert.equal((dataOf(page).rows as unknown[]).length, 750);
 });
 
+test("a run of one step shows it, and its numbers are not rounded away", () => {
+  writeRun("short", 1);
+  const page = runPage({ ...readRun(folder, "short"), samples: [], cost: { pricePerHour: 2, total: 5.6e-5 } }, "1");
+  checkPage(page, 5);
+  for (const svg of svgsOf(page).filter((one) => /(Loss|Speed|Learning rates)<\/text>/.test(one))) {
+    assert.match(svg, /<circle/, svg.slice(0, 200));
+  }
+  assert.match(page, /0\.1 seconds, 1000 tokens a second/);
+  assert.match(page, /0\.000056 at 2 an hour/);
+});
+
+test("numbers that no training writes are as if they were not there", () => {
+  mkdirSync(join(folder, "hostile"));
+  writeFileSync(join(folder, "hostile", "config.json"), JSON.stringify(makeRunConfig("train", {})));
+  const lines = [1e308, -1e308, 3].map((crossEntropy, i) => ({ step: i + 1, kind: "step", crossEntropy, seconds: 1 }));
+  const evaluation = { step: 3, kind: "evaluation", heldOutCrossEntropy: 1e300, heldOutBitsPerByte: 1 };
+  writeFileSync(
+    join(folder, "hostile", "metrics.jsonl"),
+    [...lines, evaluation]
+      .map((line) => JSON.stringify(line))
+      .join("\n")
+      .concat("\n"),
+  );
+  const data = readRun(folder, "hostile");
+  assert.deepEqual(
+    data.rows.map(({ values }) => values.loss),
+    [null, null, 3],
+  );
+  assert.deepEqual(data.evaluations, []);
+  checkPage(runPage({ ...data, samples: [], cost: null }, "1"), 1);
+});
+
 test("a run that is none, or has no step yet, is one line", () => {
   mkdirSync(join(folder, "young"));
   writeFileSync(join(folder, "young", "config.json"), JSON.stringify(makeRunConfig("train", {})));
   writeFileSync(join(folder, "young", "metrics.jsonl"), "");
   const refused = (message: RegExp) => (error: unknown) => error instanceof RookeryError && message.test(error.message);
+  assert.throws(() => readRun(folder, "young"), refused(/no step yet/));
+  rmSync(join(folder, "young", "metrics.jsonl"));
   assert.throws(() => readRun(folder, "young"), refused(/no step yet/));
   assert.throws(() => readRun(folder, "missing"), refused(/there is no run/));
   assert.throws(() => readRun(folder, "../young"), refused(/cannot be the name/));

@@ -1,8 +1,9 @@
 /** A plan as a page that stands alone. Every number in its plots is in the plan, which lies in the page as JSON, too. */
 import type { Plan } from "../scaling/plan.ts";
+import type { AxisScale } from "./axis.ts";
 import { barsSvg } from "./bars.ts";
-import { countText, daysText, flopsText, gigabytesText, intervalText, percentText } from "./figures.ts";
-import { isoFlopPlot, type Mark, powerLawPlot } from "./law-plots.ts";
+import { bytesText, countText, daysText, flopsText, intervalText, percentText } from "./figures.ts";
+import { computeLabel, isoFlopPlot, type Mark, powerLawPlot } from "./law-plots.ts";
 import { facts, htmlPage, notes, paragraph, plots, table } from "./page.ts";
 import { plotSvg } from "./plot.ts";
 
@@ -67,7 +68,7 @@ function summary({ optimal, planned, chosen, extrapolation, hardware }: Plan): s
   ]);
 }
 
-function lawPlots({ curves, optimal, planned, chosen }: Plan): string[] {
+function lawPlots({ law, curves, planned, chosen }: Plan): string[] {
   const marks = (what: "parameters" | "tokens"): Mark[] => [
     { name: "measured minima", points: curves.minima.map((one) => ({ x: one.compute, y: one[what] })) },
     {
@@ -83,9 +84,8 @@ function lawPlots({ curves, optimal, planned, chosen }: Plan): string[] {
         : [],
     },
   ];
-  const xLabel = isLeast(optimal) ? "training FLOPs" : "training FLOPs, as C_min";
   const plot = (title: string, yLabel: string, what: "parameters" | "tokens") =>
-    powerLawPlot(title, yLabel, curves[what], marks(what), xLabel);
+    powerLawPlot(title, yLabel, curves[what], marks(what), computeLabel(law));
   return [
     plot("Best size for the compute", "activated parameters", "parameters"),
     plot("Best number of tokens for the compute", "tokens", "tokens"),
@@ -121,14 +121,14 @@ function sensitivitySection({ sensitivity, chosen }: Plan): string[] {
     mark(`planned: ${countText(planned.activatedParameters)}`, planned, of),
     ...(choice ? [mark(`chosen: ${countText(choice.activatedParameters)}`, choice, of)] : []),
   ];
-  const plot = (title: string, yLabel: string, of: (point: typeof best) => number | null) => {
+  const plot = (title: string, yLabel: string, yScale: AxisScale, of: (point: typeof best) => number | null) => {
     const points = curve.flatMap((point) => {
       const y = of(point);
       return y === null ? [] : [{ x: point.activatedParameters, y }];
     });
     const dots = marks((point) => of(point) ?? Number.NaN).map((one) => ({ ...one, kind: "dots" as const }));
     return plotSvg({
-      ...{ title, xLabel: "activated parameters", yLabel, yScale: "linear" },
+      ...{ title, xLabel: "activated parameters", yLabel, yScale },
       series: [
         { name: `at ${flopsText(compute)} FLOPs`, kind: "curve", points },
         ...dots.filter(({ points: [point] }) => Number.isFinite(point?.y)),
@@ -151,8 +151,8 @@ function sensitivitySection({ sensitivity, chosen }: Plan): string[] {
         : "The loss at the planned compute, for models smaller and larger than the best.",
     ),
     plots([
-      plot("Loss above the best size's, at the same compute", "nats a token", (point) => point.lossAboveBest),
-      plot("Compute to reach the best size's loss", "times the compute", (point) => point.computeForBestLoss),
+      plot("Loss above the best size's, at the same compute", "nats a token", "linear", (point) => point.lossAboveBest),
+      plot("Compute to reach the best size's loss", "times the compute", "log", (point) => point.computeForBestLoss),
     ]),
     table(
       ["size", "activated parameters", "tokens at this compute", "loss", "above best", "compute for the best loss"],
@@ -182,7 +182,7 @@ function modelSection({ model }: Plan): string {
     ],
     [
       "activations kept a token",
-      `${gigabytesText(activationBytesPerToken.kept)}, or ${gigabytesText(activationBytesPerToken.betweenGroups)} with recomputation`,
+      `${bytesText(activationBytesPerToken.kept)}, or ${bytesText(activationBytesPerToken.betweenGroups)} with recomputation`,
     ],
   ]);
   const bars = barsSvg({
@@ -205,7 +205,7 @@ function trainingSection({ recipe, hardware }: Plan): string {
       "learning rate",
       `${recipe.learningRate.toExponential(2)}, specialised experts at ${recipe.expertLearningRateRatio.toFixed(3)} of it`,
     ],
-    ["batch", `${countText(recipe.batchTokens)} tokens, ${countText(recipe.steps)} updates`],
+    ["batch", `${recipe.batchTokens.toLocaleString("en-US")} tokens, ${countText(recipe.steps)} updates`],
     ...(criticalBatch
       ? [
           [
@@ -234,9 +234,9 @@ function trainingSection({ recipe, hardware }: Plan): string {
     title: "Memory of the fullest device",
     partNames: ["weights", "gradients", "optimizer", "activations"],
     bars: [
-      { name: hardware.accelerator, parts: [weights, gradients, optimizer, activations], label: gigabytesText(total) },
+      { name: hardware.accelerator, parts: [weights, gradients, optimizer, activations], label: bytesText(total) },
     ],
-    limit: { value: layout.usableBytes, name: `${gigabytesText(layout.usableBytes)} usable` },
+    limit: { value: layout.usableBytes, name: `${bytesText(layout.usableBytes)} usable` },
   });
   return rows + plots([bars]) + notes(recipe.sources);
 }
@@ -244,7 +244,7 @@ function trainingSection({ recipe, hardware }: Plan): string {
 function servingSection({ serving }: Plan): string {
   const contexts = serving.rows[0]!.streams.map(({ contextTokens }) => contextTokens);
   const text = paragraph(
-    `A replica takes ${serving.devices} devices for ${gigabytesText(serving.weightBytes)} of ${serving.weightType} weights. Streams at once a replica, by the length of their texts:`,
+    `A replica takes ${serving.devices} ${serving.devices === 1 ? "device" : "devices"} for ${bytesText(serving.weightBytes)} of ${serving.weightType} weights. Streams at once a replica, by the length of their texts:`,
   );
   const bars = barsSvg({
     title: "Cache bytes a token",
@@ -263,7 +263,7 @@ function servingSection({ serving }: Plan): string {
   return (
     text +
     table(
-      ["cache", "bytes a token", "of MHA", "longest text", ...contexts.map((tokens) => `${tokens / 1024}K`)],
+      ["cache", "bytes a token", "of MHA", "tokens that fit", ...contexts.map((tokens) => `${tokens / 1024}K`)],
       rows,
     ) +
     plots([bars])

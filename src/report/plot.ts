@@ -119,7 +119,8 @@ function drawSeries({ points, kind = "line", isDashed }: Series, color: string, 
   if (kind === "dots") return dots;
   const path = points.map(({ x, y }) => place(x, y)).join(" ");
   const line = `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2"${isDashed ? dash : ""}/>`;
-  return [line, ...(kind === "line" && !isDashed ? dots : [])];
+  // a curve of one point would not be seen
+  return [line, ...(!isDashed && (kind === "line" || points.length === 1) ? dots : [])];
 }
 
 const dash = ' stroke-dasharray="6 4"';

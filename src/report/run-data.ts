@@ -27,6 +27,10 @@ export type RunRow = { step: number; tokens: number; values: Record<RunColumn, n
 
 export type RunData = {
   name: string;
+  /** What made it: "train", "sft", "dpo". */
+  command: string;
+  /** Whether it has left a model. */
+  isFinished: boolean;
   /** The version of Rookery. */
   trainedBy: string;
   options: Record<string, unknown>;
@@ -59,10 +63,13 @@ export function readRun(runsFolder: string, name: string): RunData {
       "correct RUN, or name its folder with --runs-folder",
     );
   }
-  const { options, rookeryVersion } = readRunConfig(paths.config);
+  const { command, options, rookeryVersion } = readRunConfig(paths.config);
+  const card = path.join(paths.model, "README.md");
   const data: RunData = {
     ...{
       name,
+      command,
+      isFinished: fs.existsSync(card),
       trainedBy: rookeryVersion,
       options,
       steps: 0,
@@ -76,37 +83,48 @@ export function readRun(runsFolder: string, name: string): RunData {
       rows: [],
       evaluations: [],
       measurements: [],
-      sources: sourcesOf(path.join(paths.model, "README.md")),
+      sources: sourcesOf(card),
     },
   };
   const pending: RunRow[] = [];
-  for (const record of readMetrics(paths.metrics)) {
+  for (const record of fs.existsSync(paths.metrics) ? readMetrics(paths.metrics) : []) {
     if (record.kind === "evaluation") addEvaluation(data, record);
     if (record.kind === "stage-evaluation") addMeasurement(data, record);
     if (record.kind === "step") addStep(data, record, pending);
   }
   if (pending.length > 0) data.rows.push(meanOf(pending));
   if (data.rows.length > 0) return data;
-  throw new RookeryError("BAD_DATA", `the run ${JSON.stringify(name)} has no step yet`, "let it train for a while");
+  throw new RookeryError(
+    "BAD_DATA",
+    `the run ${JSON.stringify(name)} has no step yet`,
+    "let it train for a while; if it has stopped, its command has said why: go on with it by --resume",
+  );
+}
+
+/** No training writes what is larger, and beyond it the span of an axis would overflow. */
+const mostFigure = 1e100;
+
+function figureOf(value: unknown): number | null {
+  return typeof value === "number" && Math.abs(value) <= mostFigure ? value : null;
 }
 
 function addEvaluation(
   data: RunData,
   { step, heldOutCrossEntropy, heldOutBitsPerByte }: Record<string, unknown>,
 ): void {
-  if (typeof heldOutCrossEntropy !== "number" || typeof heldOutBitsPerByte !== "number") return;
-  if (data.evaluations.length >= mostEvaluations) return;
-  data.evaluations.push({ step: step as number, crossEntropy: heldOutCrossEntropy, bitsPerByte: heldOutBitsPerByte });
+  const [crossEntropy, bitsPerByte] = [figureOf(heldOutCrossEntropy), figureOf(heldOutBitsPerByte)];
+  if (crossEntropy === null || bitsPerByte === null || data.evaluations.length >= mostEvaluations) return;
+  data.evaluations.push({ step: step as number, crossEntropy, bitsPerByte });
 }
 
 function addMeasurement(data: RunData, { step, kind: _kind, ...figures }: Record<string, unknown>): void {
   if (data.measurements.length >= mostEvaluations) return;
-  const known = Object.entries(figures).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+  const known = Object.entries(figures).filter((entry): entry is [string, number] => figureOf(entry[1]) !== null);
   data.measurements.push({ step: step as number, figures: Object.fromEntries(known.slice(0, mostFigures)) });
 }
 
 function addStep(data: RunData, record: Record<string, unknown>, pending: RunRow[]): void {
-  const number = (name: string) => (typeof record[name] === "number" ? (record[name] as number) : null);
+  const number = (name: string) => figureOf(record[name]);
   data.steps = record.step as number;
   data.tokens = number("tokens") ?? data.tokens;
   data.seconds += number("seconds") ?? 0;

@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { makeRunConfig } from "../base/config.ts";
 import { createRun } from "../train/run-directory.ts";
 import { readRun } from "./run-data.ts";
-import { runPage } from "./run-page.ts";
+import { heldOutText, runPage } from "./run-page.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "rookery-run-page-"));
 after(() => fs.rmSync(folder, { recursive: true }));
@@ -27,5 +27,11 @@ test("a run of alignment shows what it measured: the reward beside the right ans
     assert.ok(page.includes(title), title);
   }
   assert.ok(!page.includes("Length of answers"));
+  // a loss of preferences is not one a token, and a stage has no table of sources to wait for
+  assert.match(page, />nats<\/text>/);
+  assert.doesNotMatch(page, /which this run does not have yet/);
+  const figures = (heldOutLoss: number) => [{ step: 1, figures: { heldOutLoss } }];
+  assert.equal(heldOutText({ evaluations: [], measurements: figures(0.75) }), "0.7500 nats a pair");
+  assert.equal(heldOutText({ evaluations: [], measurements: [] }), "not measured");
   assert.ok(!runPage({ ...data, measurements: [], samples: [], cost: null }, "1.2.3").includes("Measured beside"));
 });

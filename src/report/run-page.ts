@@ -1,6 +1,6 @@
 /** A training run as a page that stands alone; all that its plots show is in the page as JSON, too. */
 import { heatMapSvg } from "./bars.ts";
-import { countText, gigabytesText } from "./figures.ts";
+import { bytesText, costText, countText, daysText } from "./figures.ts";
 import { facts, htmlPage, notes, paragraph, plots, table } from "./page.ts";
 import { escapeXml, plotSvg, type Series } from "./plot.ts";
 import type { RunColumn, RunData } from "./run-data.ts";
@@ -37,8 +37,16 @@ function option({ options }: RunData, name: string): string {
   return ["string", "number", "boolean"].includes(typeof value) ? String(value) : "not stated";
 }
 
+/** What the run measured last on what it did not train on. */
+export function heldOutText({ evaluations, measurements }: Pick<RunData, "evaluations" | "measurements">): string {
+  const last = evaluations.at(-1);
+  if (last) return `${last.crossEntropy.toFixed(4)} nats a token, ${last.bitsPerByte.toFixed(4)} bits a byte`;
+  const { heldOutCrossEntropy, heldOutLoss } = measurements.at(-1)?.figures ?? {};
+  if (heldOutCrossEntropy !== undefined) return `${heldOutCrossEntropy.toFixed(4)} nats a token`;
+  return heldOutLoss === undefined ? "not measured" : `${heldOutLoss.toFixed(4)} nats a pair`;
+}
+
 function summary(report: RunReport): string {
-  const last = report.evaluations.at(-1);
   const totalSteps = report.options.steps;
   return facts([
     [
@@ -46,21 +54,16 @@ function summary(report: RunReport): string {
       `${report.steps}${typeof totalSteps === "number" ? ` of ${totalSteps}` : ""}, ${report.skippedSteps} skipped`,
     ],
     ["tokens", countText(report.tokens)],
-    [
-      "held-out loss",
-      last
-        ? `${last.crossEntropy.toFixed(4)} nats a token, ${last.bitsPerByte.toFixed(4)} bits a byte`
-        : "not measured",
-    ],
+    ["held-out loss", heldOutText(report)],
     [
       "time in steps",
-      `${(report.seconds / 3600).toFixed(2)} hours, ${countText(report.tokens / Math.max(report.seconds, 1e-9))} tokens a second`,
+      `${daysText(report.seconds / 86_400)}, ${countText(report.tokens / Math.max(report.seconds, 1e-9))} tokens a second`,
     ],
-    ["cost", report.cost ? `${report.cost.total.toFixed(2)} at ${report.cost.pricePerHour} an hour` : "no price given"],
-    ["memory", report.peakMemoryBytes === null ? "not measured" : gigabytesText(report.peakMemoryBytes)],
+    ["cost", report.cost ? `${costText(report.cost.total)} at ${report.cost.pricePerHour} an hour` : "no price given"],
+    ["memory", report.peakMemoryBytes === null ? "not measured" : bytesText(report.peakMemoryBytes)],
     [
       "environment",
-      `${option(report, "threads")} threads, ${option(report, "computeType")}, seed ${option(report, "seed")}`,
+      `${option(report, "threads")} ${report.options.threads === 1 ? "thread" : "threads"}, ${option(report, "computeType")}, seed ${option(report, "seed")}`,
     ],
   ]);
 }
@@ -86,7 +89,9 @@ function linePlot(
 
 function lossPlot(report: RunReport): string {
   const heldOut = report.evaluations.map(({ step, crossEntropy }) => ({ x: step, y: crossEntropy }));
-  return linePlot("Loss", "nats a token", [
+  // of preferences it is a sum of terms, each of its own unit
+  const unit = ["train", "sft"].includes(report.command) ? "nats a token" : "nats";
+  return linePlot("Loss", unit, [
     { name: "training", kind: "curve", points: pointsOf(report, "loss") },
     { name: "held out", kind: "line", points: heldOut },
   ]);
@@ -162,7 +167,7 @@ function loadSection({ rows }: RunReport): string[] {
   ];
 }
 
-function dataSection({ sources, options }: RunReport): string[] {
+function dataSection({ sources, options, command, isFinished }: RunReport): string[] {
   const given = ["data", "mixture", "annealingMixture"].flatMap((name) => {
     const value = options[name];
     return value === undefined || value === null ? [] : [[name, JSON.stringify(value)] as const];
@@ -172,7 +177,11 @@ function dataSection({ sources, options }: RunReport): string[] {
   return [
     "<h2>Data</h2>",
     sources.length === 0
-      ? notes(["the sources stand in the model's card, which this run does not have yet"])
+      ? notes(
+          command === "train" && !isFinished
+            ? ["the sources stand in the model's card, which this run does not have yet"]
+            : [],
+        )
       : table(
           ["source", "license", "tokens", "share", "documents"],
           sources.map(({ name, license, tokens, documents }) => [

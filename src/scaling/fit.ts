@@ -120,7 +120,7 @@ export function fitScalingLaw(points: readonly Point[], settings: FitSettings): 
   const law = lawsOf(minima);
   const { scale, samples } = spreadOf(minima, law.parameters, resampled);
   const sampledLaws = samples.map(lawsOf);
-  const leftOut = minima.map((one, index) => missOf(lawsOf(minima.toSpliced(index, 1)), one, index, minima.length));
+  const leftOut = minima.map((one, index) => missOf(lawsOf(minima.toSpliced(index, 1)), one, groups, index));
   const uncertainty: Uncertainty = {
     parameters: sampledLaws.slice(0, storedLaws).map((one) => one.parameters),
     tokens: sampledLaws.slice(0, storedLaws).map((one) => one.tokens),
@@ -232,10 +232,15 @@ function spreadOf(
 }
 
 /** What laws say of a minimum that was left out of them. */
-function missOf(law: ReturnType<typeof lawsThrough>, minimum: Minimum, index: number, count: number): LeftOut {
+function missOf(
+  law: ReturnType<typeof lawsThrough>,
+  minimum: Minimum,
+  groups: readonly Budget[],
+  index: number,
+): LeftOut {
   return {
-    budget: minimum.compute,
-    isExtrapolated: index === 0 || index === count - 1,
+    budget: groups[index]!.budget,
+    isExtrapolated: index === 0 || index === groups.length - 1,
     logParametersError: Math.log(powerAt(law.parameters, minimum.compute) / minimum.parameters),
     logTokensError: Math.log(powerAt(law.tokens, minimum.compute) / minimum.tokens),
     lossError: frontierAt(law.frontier, minimum.compute) - minimum.loss,

@@ -80,7 +80,17 @@ const pages: Record<string, () => string> = {
   run: () =>
     runPage(
       {
-        ...{ name: "r", trainedBy: "1.2.3", options: { steps: 3 }, steps: 3, tokens: 300, seconds: 9, cost: null },
+        ...{
+          name: "r",
+          command: "train",
+          isFinished: true,
+          trainedBy: "1.2.3",
+          options: { steps: 3 },
+          steps: 3,
+          tokens: 300,
+          seconds: 9,
+          cost: null,
+        },
         ...{
           peakMemoryBytes: 1e9,
           skippedSteps: 0,

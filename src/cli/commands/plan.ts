@@ -92,7 +92,7 @@ function describe(result: Plan): string[] {
       ],
       [
         "serving",
-        `${serving.devices} devices for ${serving.weightType} weights; cache ${cache.cacheBytesPerToken} bytes a token, ${(100 * cache.shareOfMultiHead).toFixed(1)}% of multi-head attention's; ${shortNumber(cache.tokensPerReplica)} tokens beside them`,
+        `${serving.devices} ${serving.devices === 1 ? "device" : "devices"} for ${serving.weightType} weights; cache ${cache.cacheBytesPerToken} bytes a token, ${(100 * cache.shareOfMultiHead).toFixed(1)}% of multi-head attention's; ${shortNumber(cache.tokensPerReplica)} tokens beside them`,
       ],
       ...comparison.map((one, index) => [
         index === 0 ? "other laws" : "",

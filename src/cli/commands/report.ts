@@ -5,8 +5,9 @@ import { RookeryError } from "../../base/errors.ts";
 import type { CommandContext } from "../../base/events.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
+import { costText, daysText } from "../../report/figures.ts";
 import { readRun } from "../../report/run-data.ts";
-import { type RunReport, runPage } from "../../report/run-page.ts";
+import { heldOutText, type RunReport, runPage } from "../../report/run-page.ts";
 import { runPaths } from "../../train/run-directory.ts";
 import { type CommandIo, defineCommand } from "../command.ts";
 import { runsFolderOption } from "../model.ts";
@@ -75,18 +76,11 @@ export const command = defineCommand({
     writeFileAtomic(page, runPage(report, rookeryVersion));
     return { page, ...report };
   },
-  describe: ({ page, steps, tokens, evaluations, seconds, cost }) => {
-    const last = evaluations.at(-1);
-    return alignColumns([
+  describe: ({ page, steps, tokens, evaluations, measurements, seconds, cost }) =>
+    alignColumns([
       ["page", page],
-      ["trained", `${steps} steps, ${shortNumber(tokens)} tokens in ${(seconds / 3600).toFixed(2)} hours`],
-      [
-        "held out",
-        last
-          ? `${last.crossEntropy.toFixed(4)} nats a token, ${last.bitsPerByte.toFixed(4)} bits a byte`
-          : "not measured",
-      ],
-      ...(cost ? [["cost", cost.total.toFixed(2)]] : []),
-    ]);
-  },
+      ["trained", `${steps} steps, ${shortNumber(tokens)} tokens in ${daysText(seconds / 86_400)}`],
+      ["held out", heldOutText({ evaluations, measurements })],
+      ...(cost ? [["cost", costText(cost.total)]] : []),
+    ]),
 });
