@@ -24,6 +24,7 @@ import { generateTasks, tasksSchema } from "./commands/tasks-generate.ts";
 import { retrievalSchema, writeRetrievalTexts } from "./commands/tasks-retrieval.ts";
 import { scoreTasks, taskScoreSchema } from "./commands/tasks-score.ts";
 import { type Sample, writeSamples } from "./recipe-samples.ts";
+import { secondsLeftFor, type TimedStage } from "./recipe-time.ts";
 import { checkReleases, makeFp8Release, type Releases } from "./releases.ts";
 
 const trained = trainOptionsSchema.pick({
@@ -80,19 +81,19 @@ type RecipeState = {
   scores?: Record<string, Score>;
   /** Of held-out text of pretraining, after each stage; null where nothing was held out. */
   bitsPerByte?: Record<string, number | null>;
+  /** Of this session and of those before it. */
+  elapsedSeconds?: number;
   samples?: Sample[];
 };
 
-export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersion"> & {
+export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersion" | "elapsedSeconds"> & {
   name: string;
   folder: string;
   seconds: number;
   releases: Releases;
 };
 
-/** Which part of the time each stage may take; the rest is for reading data, measuring and writing. */
-const shares = { pretraining: 0.4, longContext: 0.05, sft: 0.25, reward: 0.06, dpo: 0.08 };
-const quickShare = 0.24;
+const quickShare = 0.28;
 
 /** What a small model wants: rates a hundred times those of a large one, and no dropout, since tasks never run out. */
 const sequenceLength = 512;
@@ -114,8 +115,10 @@ const dpoPasses = 3;
 /** More records than the stages can read in a minute, and as many at most; each costs time to encode. */
 const recordsPerMinute = 4500;
 const mostRecords = 45_000;
-const questions = 1040;
-const unseenQuestions = 300;
+/** Questions that a stage is measured on, of families that are trained on and of others: a quarter of them in a short run. */
+const mostQuestions = { test: 1040, unseen: 300 };
+const questionsIn = (minutes: number, which: keyof typeof mostQuestions) =>
+  Math.round(mostQuestions[which] * clamp(minutes / 8, 0.25, 1));
 /** Of held-out text, on which every stage's model is measured: a few seconds each. */
 const textTokens = 1 << 15;
 const shownExamples = 4;
@@ -148,17 +151,30 @@ class Recipe {
   readonly #folder: string;
   readonly #context: CommandContext<RecipeEvent>;
   readonly #state: RecipeState;
+  readonly #startMs = performance.now();
+  /** That sessions before this one have taken. */
+  readonly #secondsBefore: number;
 
   constructor(options: RecipeOptions, folder: string, context: CommandContext<RecipeEvent>) {
     this.#options = options;
     this.#folder = folder;
     this.#context = context;
     this.#state = readState(this.#stateFile);
+    this.#secondsBefore = this.#state.elapsedSeconds ?? 0;
+  }
+
+  get #minutes(): number {
+    const { quick, minutes } = this.#options;
+    return quick ? minutes * quickShare : minutes;
+  }
+
+  get #elapsedSeconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#startMs) / 1000;
   }
 
   async run(name: string): Promise<Omit<RecipeResult, "seconds">> {
-    const { quick, minutes: asked, steps, preset, model, data, seed, threads, runsFolder } = this.#options;
-    const minutes = quick ? asked * quickShare : asked;
+    const { steps, preset, model, data, seed, threads, runsFolder } = this.#options;
+    const minutes = this.#minutes;
     const context = this.#context;
     const of = (stage: string) => ({ name: `${name}-${stage}`, runsFolder, threads });
 
@@ -168,7 +184,7 @@ class Recipe {
         tasksSchema.parse({
           out: path.join(this.#folder, "tasks"),
           count,
-          testCount: Math.min(questions, (steps ?? questions) * 20),
+          testCount: Math.min(mostQuestions.test, (steps ?? mostQuestions.test) * 20),
           seed,
           overwrite: true,
         }),
@@ -185,7 +201,7 @@ class Recipe {
     const file = (which: string) => path.join(tasks.folder, `${which}.jsonl`);
 
     const base = of("short");
-    const length = steps === undefined ? { minutes: minutes * shares.pretraining } : { steps };
+    const length = steps === undefined ? { minutes: secondsLeftFor("pretraining", minutes, 0) / 60 } : { steps };
     const made = [
       { path: file("texts"), name: "tasks", weight: 1.6 },
       { path: file("lists"), name: "lists", weight: 0.5 },
@@ -204,9 +220,11 @@ class Recipe {
       ),
     );
     // what pretraining has managed in its time is what the other stages can do in theirs
-    const tokensPerSecond = pretraining.tokens / (60 * minutes * shares.pretraining);
-    const stepsOf = (stage: keyof typeof shares, tokensPerStep: number) =>
-      steps ?? Math.max(10, Math.round((60 * minutes * shares[stage] * tokensPerSecond) / tokensPerStep));
+    const tokensPerSecond = pretraining.tokens / pretraining.seconds;
+    const stepsOf = (stage: TimedStage, tokensPerStep: number) => {
+      const seconds = secondsLeftFor(stage, minutes, this.#elapsedSeconds);
+      return steps ?? Math.max(10, Math.round((seconds * tokensPerSecond) / tokensPerStep));
+    };
 
     // every measurement of these stages asks hundreds of questions: ten of them would be most of a short run
     const measured = (steps: number) => ({
@@ -290,7 +308,12 @@ class Recipe {
       ),
     );
 
-    const { format: _format, rookeryVersion: _version, ...done } = this.#state as Required<RecipeState>;
+    const {
+      format: _format,
+      rookeryVersion: _version,
+      elapsedSeconds: _elapsed,
+      ...done
+    } = this.#state as Required<RecipeState>;
     const releases = { pretrained: lengthening.modelFolder, instruct: aligning.modelFolder, instructFp8: fp8.folder };
     return { name, folder: this.#folder, releases: checkReleases(releases), ...done };
   }
@@ -325,7 +348,6 @@ class Recipe {
     const { threads, runsFolder } = this.#options;
     const scores = this.#state.scores ?? {};
     this.#state.scores = scores;
-    const limits = { test: questions, unseen: unseenQuestions };
     for (const which of ["test", "unseen"] as const) {
       const key = `${stage} ${which}`;
       if (scores[key]) continue;
@@ -333,7 +355,7 @@ class Recipe {
       const shown = { shots, shotsFrom: [file("train")] };
       const { macroExactMatch, count } = await scoreTasks(
         taskScoreSchema.parse({
-          ...{ model, data: [file(which)], threads, ...shown, limit: limits[which] },
+          ...{ model, data: [file(which)], threads, ...shown, limit: questionsIn(this.#minutes, which) },
         }),
         this.#context,
       );
@@ -349,6 +371,7 @@ class Recipe {
   }
 
   #write(): void {
+    this.#state.elapsedSeconds = this.#elapsedSeconds;
     writeFileAtomic(this.#stateFile, `${JSON.stringify(this.#state, null, 2)}\n`);
   }
 }

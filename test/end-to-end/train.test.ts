@@ -373,8 +373,8 @@ describe("rookery start", () => {
   it("goes the whole way, stops anywhere, goes on, and says what comes next", async () => {
     const { stdout } = await succeed(...["start", "--data", "texts", "--steps", "2", "--name", "start", ...longer]);
     for (const line of [
-      /^pretrained, shown 4 examples +4 +\d+\.\d% +\d+\.\d% +held-out text \d+\.\d{4} bits per byte$/m,
-      /^fine-tuned \(SFT\) +2 +\d+\.\d%/m,
+      /^pretrained, shown 4 examples +4 +\d+\.\d% +\d+\.\d% +\d+\.\d{4} *$/m,
+      /^fine-tuned \(SFT\) +2 +\d+\.\d% +\d+\.\d% +\d+\.\d{4} *$/m,
       /^reward model +2 +ranks \d+\.\d% of held-out pairs rightly$/m,
       /^aligned \(DPO\) +2 +\d+\.\d%/m,
       /^aligned, in FP8 +\d+\.\d%/m,
