@@ -34,6 +34,7 @@ export async function readChatData<Value extends object>(
 ): Promise<ChatData<Value>> {
   const faults = new ChatFaults(context);
   const records = await readChatFiles(data, read, faults, context);
+  const total = records.length + faults.total;
   const hash = createHash("sha256");
   const [train, heldOut]: [Example<Value>[], Example<Value>[]] = [[], []];
   for (const [index, { value, where }] of records.entries()) {
@@ -55,7 +56,7 @@ export async function readChatData<Value extends object>(
   if (train.length === 0) {
     throw new RookeryError(
       "BAD_DATA",
-      `nothing is left to train on: of ${records.length + faults.total} records ${faults.total} are left out and ${heldOut.length} held out`,
+      `nothing is left to train on: of ${total} records ${faults.total} are left out and ${heldOut.length} held out`,
       faults.examples[0] ?? "lower --held-out-share, or give more data",
     );
   }

@@ -196,8 +196,28 @@ describe("a stage refuses", () => {
     const run = (changes: object) => runStage("sft", parse("sft", { ...optionsOf("sft"), ...changes }), {});
     await assert.rejects(run({ model: "nano" }), { code: "MODEL_NOT_FOUND" });
     await assert.rejects(run({ data: [] }), { code: "INVALID_OPTION", message: /data to learn from/ });
-    await assert.rejects(run({ sequenceLength: 8, batchTokens: 8 }), { code: "BAD_DATA", message: /40 are left out/ });
+    await assert.rejects(run({ sequenceLength: 8, batchTokens: 8 }), {
+      code: "BAD_DATA",
+      message: /of 40 records 40 are left out/,
+    });
     await assert.rejects(run({ sequenceLength: 1024 }), { code: "INVALID_OPTION", message: /700 positions/ });
+  });
+
+  it("to leave a model that has learnt nothing, of weights that are damaged", async () => {
+    const damaged = path.join(folder, "damaged");
+    fs.cpSync(model, damaged, { recursive: true });
+    const file = path.join(damaged, "model.safetensors");
+    const bytes = fs.readFileSync(file);
+    const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString()) as Record<
+      string,
+      { data_offsets: [number, number] }
+    >;
+    const [from] = header["model.layers.0.self_attn.q_proj.weight"]!.data_offsets;
+    bytes.writeFloatLE(Number.NaN, 8 + Number(bytes.readBigUInt64LE(0)) + from);
+    fs.writeFileSync(file, bytes);
+    const asked = parse("sft", { ...optionsOf("sft"), model: damaged, steps: 2, name: "damaged" });
+    await assert.rejects(runStage("sft", asked, {}), { code: "NON_FINITE", hint: /no step was ever finite/ });
+    assert.ok(!fs.existsSync(path.join(runsFolder, "damaged", "model")));
   });
 
   it("to touch any other run than the one that it is told to go on with: a folder may have been copied", async () => {

@@ -146,11 +146,15 @@ export class StageRecord {
 
   #refuseToGoOn(step: number, { loss, gradientNorm }: Pick<StageStep, "loss" | "gradientNorm">): void {
     const { skippedInARow } = this.#counters;
-    if (skippedInARow < this.#running.options.maxSkippedSteps) return;
+    const { options, made } = this.#running;
+    // a run that is shorter than that and learns nothing leaves no model either
+    if (skippedInARow < Math.min(options.maxSkippedSteps, made.totalSteps)) return;
     throw new RookeryError(
       "NON_FINITE",
       `loss ${loss} or gradient norm ${gradientNorm} was not finite for ${skippedInARow} steps in a row, up to step ${step}`,
-      "start it anew under another --name with a lower --learning-rate",
+      skippedInARow === step
+        ? `no step was ever finite: take another copy of the model ${options.model}, or other data`
+        : "start it anew under another --name with a lower --learning-rate",
     );
   }
 }

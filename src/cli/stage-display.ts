@@ -39,6 +39,9 @@ export function describeStage(result: StageResult): string[] {
   const leftOut = Object.entries(result.leftOut);
   return [
     `${result.steps} steps, ${Math.round(result.tokensPerSecond)} tokens/s`,
+    ...(result.skippedSteps > 0
+      ? [`skipped: ${result.skippedSteps} of the steps, whose loss or gradient was not finite`]
+      : []),
     ...(leftOut.length > 0 ? [`left out: ${leftOut.map(([reason, count]) => `${count} ${reason}`).join(", ")}`] : []),
     Object.keys(result.figures).length > 0 ? `held out: ${figureWords(result.figures)}` : "nothing was held out",
     `model: ${result.modelFolder}`,
