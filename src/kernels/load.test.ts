@@ -55,7 +55,7 @@ test("without a compiler: NO_COMPILER in one line", () => {
   assert.doesNotMatch(`${error.message}${error.hint}`, /\n/);
 });
 
-test("ROOKERY_KERNELS that is no library, absent, or no kernels: KERNEL_FAILED in one line", (context) => {
+test("ROOKERY_KERNELS that is no library, absent, or no kernels: INVALID_OPTION in one line", (context) => {
   const text = join(folder, "text.so");
   writeFileSync(text, "this is no library");
   const files = [text, join(folder, "absent.so"), folder];
@@ -73,7 +73,7 @@ test("ROOKERY_KERNELS that is no library, absent, or no kernels: KERNEL_FAILED i
   }
   for (const file of files) {
     const error = loadIn({ ROOKERY_KERNELS: file });
-    assert.equal(error.code, "KERNEL_FAILED", file);
+    assert.equal(error.code, "INVALID_OPTION", file);
     assert.ok(error.message?.includes(file), error.message);
     assert.doesNotMatch(`${error.message}${error.hint}`, /\n/);
   }

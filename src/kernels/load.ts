@@ -51,12 +51,17 @@ function openLibrary(): LoadedKernels {
   const level = chooseLevel();
   const file = cachedLibrary(level);
   if (level === "amx") requestTileState();
-  return { level, file, library: openFile(file, "delete that file so that it is built again").library };
+  return {
+    level,
+    file,
+    library: openFile(file, "KERNEL_FAILED", "delete that file so that it is built again").library,
+  };
 }
 
 /** A library that was made elsewhere is of the level that it says, which this CPU may lack. */
 function openPrebuilt(file: string): LoadedKernels {
-  const { library, level } = openFile(file, "give ROOKERY_KERNELS a file of `rookery kernels build`, or unset it");
+  const mend = "give ROOKERY_KERNELS a file of `rookery kernels build`, or unset it";
+  const { library, level } = openFile(file, "INVALID_OPTION", mend);
   const forced = process.env.ROOKERY_ISA;
   if (level === undefined || !supportedLevels().includes(level) || (forced && forced !== level)) {
     throw new RookeryError(
@@ -69,14 +74,19 @@ function openPrebuilt(file: string): LoadedKernels {
   return { level, file, library };
 }
 
-function openFile(file: string, hint: string): { library: LoadedKernels["library"]; level: Level | undefined } {
+/** @param code whose fault it is when the file is no library of these kernels. */
+function openFile(
+  file: string,
+  code: "KERNEL_FAILED" | "INVALID_OPTION",
+  hint: string,
+): { library: LoadedKernels["library"]; level: Level | undefined } {
   try {
     const library = native().load(file);
     const found = library.func("rookery_abi_version", "int32_t", [])();
     if (found !== abiVersion) throw new Error(`its ABI is ${found}, this Rookery needs ${abiVersion}`);
     return { library, level: levels[library.func("rookery_level", "int32_t", [])()] };
   } catch (error) {
-    throw new RookeryError("KERNEL_FAILED", `the kernels ${file} cannot be loaded: ${(error as Error).message}`, hint, {
+    throw new RookeryError(code, `the kernels ${file} cannot be loaded: ${(error as Error).message}`, hint, {
       cause: error,
     });
   }
