@@ -94,6 +94,7 @@ test("what is wrong is named: the role, the fields that are there, a call withou
   assert.match(String(detailOf(readConversation({ text: "a", label: 1 }))), /its fields: "text", "label"/);
   assert.match(String(detailOf(readPreference({ prompt: "a", chosen: "b" }))), /its fields: "prompt", "chosen"/);
   assert.match(String(detailOf(readPreference({ chosen: "b", rejected: "c" }))), /no prompt/);
+  assert.match(String(detailOf(readConversation({ messages: "[]" }))), /what should be a list of turns is/);
   const call = { role: "assistant", content: null, tool_calls: [{ id: "1" }] };
   assert.match(String(detailOf(readConversation({ messages: [user("a"), call] }))), /no text, but calls a tool/);
 });

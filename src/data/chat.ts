@@ -140,6 +140,9 @@ export function readConversation(record: unknown, turnField?: string): Reading<C
   const asked = turnsOf(withInput(present(record, questionFields), record.input), "user");
   const answered = turnsOf(present(record, answerFields), "assistant");
   if (asked === undefined || answered === undefined) {
+    // such as turns that are JSON within JSON
+    if (turns !== undefined)
+      return refuse("unknownForm", `what should be a list of turns is ${quoteForMessage(JSON.stringify(turns), 40)}`);
     const fields = shownNames(Object.keys(record));
     return refuse("unknownForm", `no messages, no conversations, no question with its answer; its fields: ${fields}`);
   }
