@@ -125,6 +125,27 @@ test("a run of one step shows it, and its numbers are not rounded away", () => {
   assert.match(page, /0\.000056 at 2 an hour/);
 });
 
+test("a run of several stages has the steps of them all", () => {
+  mkdirSync(join(folder, "staged"));
+  const options = {
+    steps: 2,
+    stages: [
+      { name: "long", steps: 3 },
+      { name: "longer", steps: 4 },
+    ],
+  };
+  writeFileSync(join(folder, "staged", "config.json"), JSON.stringify(makeRunConfig("train", options)));
+  const lines = ["pre-training", "pre-training", "long", "long"].map((stage, i) =>
+    JSON.stringify({ step: i + 1, kind: "step", stage, crossEntropy: 5, seconds: 1 }),
+  );
+  writeFileSync(join(folder, "staged", "metrics.jsonl"), `${lines.join("\n")}\n`);
+  const data = readRun(folder, "staged");
+  const page = runPage({ ...data, samples: [], cost: null }, "1");
+  assert.match(page, /4 of 9, 0 skipped/);
+  assert.match(page, /pre-training to step 2, long to step 4/);
+  assert.doesNotMatch(runPage({ ...data, totalSteps: null, stages: [], samples: [], cost: null }, "1"), / to step /);
+});
+
 test("numbers that no training writes are as if they were not there", () => {
   mkdirSync(join(folder, "hostile"));
   writeFileSync(join(folder, "hostile", "config.json"), JSON.stringify(makeRunConfig("train", {})));

@@ -41,7 +41,9 @@ function summary({ optimal, planned, chosen, extrapolation, hardware }: Plan): s
     ],
     [
       "95% intervals",
-      `${intervalText(optimal.activatedParametersInterval)} parameters, ${intervalText(optimal.tokensInterval)} tokens`,
+      optimal.activatedParametersInterval
+        ? `${intervalText(optimal.activatedParametersInterval)} parameters, ${intervalText(optimal.tokensInterval)} tokens`
+        : "the law has none",
     ],
     [
       "planned",

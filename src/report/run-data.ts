@@ -35,6 +35,10 @@ export type RunData = {
   trainedBy: string;
   options: Record<string, unknown>;
   steps: number;
+  /** That it is to have over all its stages; null where its options do not tell. */
+  totalSteps: number | null;
+  /** In their order, each with its last step so far. */
+  stages: { name: string; lastStep: number }[];
   tokens: number;
   seconds: number;
   peakMemoryBytes: number | null;
@@ -52,6 +56,7 @@ const mostRows = 512;
 const mostLoads = 4096;
 const mostEvaluations = 10_000;
 const mostFigures = 64;
+const mostStages = 64;
 
 /** @throws RookeryError MODEL_NOT_FOUND for no run, BAD_DATA for a run without a step. */
 export function readRun(runsFolder: string, name: string): RunData {
@@ -73,6 +78,8 @@ export function readRun(runsFolder: string, name: string): RunData {
       trainedBy: rookeryVersion,
       options,
       steps: 0,
+      totalSteps: totalStepsOf(options),
+      stages: [],
       tokens: 0,
       seconds: 0,
       peakMemoryBytes: null,
@@ -108,6 +115,20 @@ function figureOf(value: unknown): number | null {
   return typeof value === "number" && Math.abs(value) <= mostFigure ? value : null;
 }
 
+/** Steps of pre-training and of the stages after it. */
+function totalStepsOf({ steps, stages }: Record<string, unknown>): number | null {
+  const after = Array.isArray(stages) ? stages.map((stage) => (isPlainObject(stage) ? stage.steps : undefined)) : [];
+  const all = [steps, ...after].filter((count) => typeof count === "number");
+  return all.length === 1 + after.length ? all.reduce((sum, count) => sum + count, 0) : null;
+}
+
+function addStage({ stages }: RunData, name: unknown, step: number): void {
+  if (typeof name !== "string") return;
+  const last = stages.at(-1);
+  if (last?.name === name) last.lastStep = step;
+  else if (stages.length < mostStages) stages.push({ name, lastStep: step });
+}
+
 function addEvaluation(
   data: RunData,
   { step, heldOutCrossEntropy, heldOutBitsPerByte }: Record<string, unknown>,
@@ -126,6 +147,7 @@ function addMeasurement(data: RunData, { step, kind: _kind, ...figures }: Record
 function addStep(data: RunData, record: Record<string, unknown>, pending: RunRow[]): void {
   const number = (name: string) => figureOf(record[name]);
   data.steps = record.step as number;
+  addStage(data, record.stage, data.steps);
   data.tokens = number("tokens") ?? data.tokens;
   data.seconds += number("seconds") ?? 0;
   data.peakMemoryBytes = Math.max(data.peakMemoryBytes ?? 0, number("peakMemoryBytes") ?? 0) || null;

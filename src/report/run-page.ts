@@ -47,12 +47,14 @@ export function heldOutText({ evaluations, measurements }: Pick<RunData, "evalua
 }
 
 function summary(report: RunReport): string {
-  const totalSteps = report.options.steps;
   return facts([
     [
       "steps",
-      `${report.steps}${typeof totalSteps === "number" ? ` of ${totalSteps}` : ""}, ${report.skippedSteps} skipped`,
+      `${report.steps}${report.totalSteps === null ? "" : ` of ${report.totalSteps}`}, ${report.skippedSteps} skipped`,
     ],
+    ...(report.stages.length > 1
+      ? [["stages", report.stages.map(({ name, lastStep }) => `${name} to step ${lastStep}`).join(", ")] as const]
+      : []),
     ["tokens", countText(report.tokens)],
     ["held-out loss", heldOutText(report)],
     [

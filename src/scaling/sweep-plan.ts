@@ -50,9 +50,23 @@ function modelsFor(budget: number, family: ModelConfig, options: SweepOptions): 
   const middle = Math.sqrt(budget / 6 / tokensPerParameter);
   const reach = sizeStep ** ((sizesPerBudget - 1) / 2);
   const wanted = options.sizes?.toSorted((a, b) => a - b) ?? logSpaced(middle / reach, middle * reach, sizesPerBudget);
-  const members = wanted.map((size) => familyMember(family, size, sweepSteps));
+  const members = wanted.map((size) => memberAt(budget, family, size));
   const byShape = new Map(members.map((config) => [JSON.stringify(config), config]));
   return [...byShape.values()];
+}
+
+/** @throws RookeryError INVALID_OPTION that names the budget, since nobody has written down the size. */
+function memberAt(budget: number, family: ModelConfig, size: number): ModelConfig {
+  try {
+    return familyMember(family, size, sweepSteps);
+  } catch (error) {
+    if (!(error instanceof RookeryError)) throw error;
+    throw new RookeryError(
+      error.code,
+      `budget ${budget.toExponential(2)}: ${error.message}`,
+      `${error.hint}; sizes follow --budgets and --tokens-per-parameter, or give --sizes`,
+    );
+  }
 }
 
 /** Tokens an update at a budget: a whole number of rows. */

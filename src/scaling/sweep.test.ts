@@ -87,7 +87,7 @@ describe("the plan of a sweep", () => {
 
   for (const [given, message] of [
     [{ budgets: [1e8] }, /budget 1.00e\+8 gives a model of \d+ activated parameters \d+ updates of 32 tokens/],
-    [{ sizes: [10] }, /no model of this family has about 1.00e\+1 activated parameters/],
+    [{ sizes: [10] }, /budget 8.00e\+8: no model of this family has about 1.00e\+1 activated parameters/],
   ] as const) {
     it(`refuses ${JSON.stringify(given)}`, () => {
       assert.throws(() => pointsOf(options(given)), { code: "INVALID_OPTION", message });

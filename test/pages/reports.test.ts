@@ -98,6 +98,8 @@ const pages: Record<string, () => string> = {
           rows,
           evaluations: [],
           measurements: [],
+          totalSteps: 3,
+          stages: [],
           sources: [],
         },
         samples: [{ prompt: "a", text: "b" }],
