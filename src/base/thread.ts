@@ -12,10 +12,15 @@ type FromThread =
   | { type: "failure"; code: ErrorCode; message: string; hint: string };
 
 /**
- * Flags of Node for a thread that runs a file, as `execArgv`: those of the process, without the one that `node --eval` is told by
- * which language it is given, and which Node refuses for files.
+ * Options of a thread that runs a file, for a process that `node --eval` was told by a flag which language it is given: Node refuses
+ * that flag for files. Any other process says nothing: its threads have its flags, of which some (those that the test runner passes
+ * on) may be had but not named.
  */
-export const threadFlags = (): string[] => process.execArgv.filter((word) => !word.startsWith("--input-type"));
+export function threadFlags(): { execArgv?: string[] } {
+  const isOfEval = (word: string) => word.startsWith("--input-type");
+  if (!process.execArgv.some(isOfEval)) return {};
+  return { execArgv: process.execArgv.filter((word) => !isOfEval(word)) };
+}
 
 /**
  * Starts `worker.ts` of `folder`, which calls `answerOnThread`, and waits for its result. `work` and what comes back are copied.
@@ -29,7 +34,7 @@ export async function runOnThread<Work, Event, Result>(
   const stopFlag = new SharedArrayBuffer(4);
   // in a clone this file is .ts, in the package .js, and so is every other
   const file = path.join(folder, `worker${path.extname(import.meta.filename)}`);
-  const worker = new Worker(file, { workerData: { work, stopFlag } satisfies ToThread, execArgv: threadFlags() });
+  const worker = new Worker(file, { workerData: { work, stopFlag } satisfies ToThread, ...threadFlags() });
   const stop = () => Atomics.store(new Int32Array(stopFlag), 0, 1);
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);

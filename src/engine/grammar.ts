@@ -137,7 +137,7 @@ class GrammarThread implements Disposable {
     this.maskMilliseconds = options.maskMilliseconds;
     this.#maskWords = Math.ceil((data.tokenOffsets.length - 1) / 32);
     const file = path.join(import.meta.dirname, `grammar-worker${path.extname(import.meta.filename)}`);
-    this.#worker = new Worker(file, { workerData: data, stderr: true, execArgv: threadFlags() });
+    this.#worker = new Worker(file, { workerData: data, stderr: true, ...threadFlags() });
     this.#ready = this.#compiled(options.compileMilliseconds);
     // whoever waits hears of it; when nobody does any more it must not end the process
     this.#ready.catch(() => {});

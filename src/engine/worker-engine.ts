@@ -48,7 +48,7 @@ export async function startEngine(
   const workerData: EngineWorkerData = { modelFolder, options };
   // in a clone this file is .ts, in the package .js, and so is its neighbour
   const file = path.join(import.meta.dirname, `worker${path.extname(import.meta.filename)}`);
-  const thread = new EngineThread(new Worker(file, { workerData, execArgv: threadFlags() }), onEvent);
+  const thread = new EngineThread(new Worker(file, { workerData, ...threadFlags() }), onEvent);
   const stop = () => void thread.end(signal?.reason);
   signal?.addEventListener("abort", stop);
   try {

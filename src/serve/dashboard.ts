@@ -19,7 +19,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const workerData: ToDashboard = options;
   const worker = new Worker(path.join(import.meta.dirname, `dashboard-worker${path.extname(import.meta.filename)}`), {
     workerData,
-    execArgv: threadFlags(),
+    ...threadFlags(),
   });
   try {
     const url = await new Promise<string>((resolve, reject) => {

@@ -94,7 +94,7 @@ export class DocumentReader implements AsyncDisposable {
     // in a clone this file is .ts, in the package .js, and so is its neighbour
     this.#worker ??= new Worker(path.join(import.meta.dirname, `worker${path.extname(import.meta.filename)}`), {
       resourceLimits: { maxOldGenerationSizeMb: megabytes },
-      execArgv: threadFlags(),
+      ...threadFlags(),
       // libraries write of what they dislike in a file
       ...{ stdout: true, stderr: true },
     });
