@@ -104,7 +104,8 @@ const smallModel = {
 };
 const sftRates = { learningRate: 2e-3, finalLearningRate: 2e-4, attentionDropout: 0, hiddenDropout: 0 };
 const rewardRates = { learningRate: 5e-4, finalLearningRate: 5e-5 };
-const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5 };
+/** The average reaches back over some thirty updates: there are not thousands of them. */
+const dpoRates = { learningRate: 2e-4, finalLearningRate: 2e-5, emaDecay: 0.97 };
 /** At this size updates matter more than tokens an update, and what looks back over a few tokens is learnt soonest. */
 const batchTokens = 2048;
 const pretrainingLength = 256;
