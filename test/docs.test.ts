@@ -85,6 +85,15 @@ test("every command in the documents exists and knows its flags", async () => {
   assert.ok(checked > 100, `${checked} commands were found`);
 });
 
+test("every variable of the environment that is read has its row", () => {
+  const read = globSync(["src/**/*.ts", "test/**/*.ts"], { cwd: root }).flatMap((file) => [
+    ...readPage(file).matchAll(/(?<!-D|TEST_|\w)ROOKERY_(?!TEST_)[A-Z_]+/g),
+  ]);
+  const rows = new Set([...readPage("docs/environment.md").matchAll(/`(ROOKERY_[A-Z_]+)`/g)].map(([, name]) => name));
+  assert.ok(read.length > 20);
+  assert.deepEqual([...new Set(read.map(([name]) => name))].filter((name) => !rows.has(name)).sort(), []);
+});
+
 test("every picture is whole, says what it shows, and is dark where its reader wants it dark", () => {
   const pictures = globSync("docs/**/*.svg", { cwd: root });
   assert.ok(pictures.length >= 22, `${pictures.length} pictures`);
