@@ -13,13 +13,11 @@ type FromThread =
 
 /**
  * Options of a thread that runs a file, for a process that `node --eval` was told by a flag which language it is given: Node refuses
- * that flag for files. Any other process says nothing: its threads have its flags, of which some (those that the test runner passes
- * on) may be had but not named.
+ * that flag for files. Any other process says nothing: its threads have its flags, of which some (those of V8, and those that the
+ * test runner passes on) may be had but not named.
  */
 export function threadFlags(): { execArgv?: string[] } {
-  const isOfEval = (word: string) => word.startsWith("--input-type");
-  if (!process.execArgv.some(isOfEval)) return {};
-  return { execArgv: process.execArgv.filter((word) => !isOfEval(word)) };
+  return process.execArgv.some((word) => word.startsWith("--input-type")) ? { execArgv: [] } : {};
 }
 
 /**
