@@ -154,6 +154,13 @@ describe("a client", () => {
     assert.equal(store.answers.size, 2, "failures are not kept");
   });
 
+  it("counts for itself where a server's counts cannot be", async () => {
+    for (const counts of [[-1000, 1] as const, [0.5, 1] as const, [1, -1] as const]) {
+      const { usage } = await clientOf(() => chat("yes", [...counts])).client.chat(ask("a question"));
+      assert.deepEqual(usage, { promptTokens: 4, answerTokens: 1, money: 0 });
+    }
+  });
+
   it("stops before the budget, and uses all of it", async () => {
     const budget = new Budget({ tokens: 100 }, { promptTokens: 10, answerTokens: 0, money: 0 });
     const { client, bodies } = clientOf(() => chat("yes", [10, 10]), { budget, concurrency: 4 });

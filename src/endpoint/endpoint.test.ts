@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Endpoint } from "./endpoint.ts";
@@ -111,6 +113,34 @@ describe("an endpoint", () => {
     }
     assert.throws(() => new Endpoint({ url: "file:///x" }), { code: "INVALID_OPTION" });
     assert.throws(() => new Endpoint({ url: "my-run" }), { code: "INVALID_OPTION" });
+  });
+
+  it("that redirects is not followed, so that no key goes where it was not given for", async () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.writeHead(302, { location: "/elsewhere" }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await assert.rejects(new Endpoint({ url }).chat(question), {
+        code: "ENDPOINT_FAILED",
+        kind: "fatal",
+        message: /redirects to "\/elsewhere"/,
+      });
+      assert.deepEqual(asked, ["POST /v1/chat/completions"]);
+    } finally {
+      server.close();
+    }
+  });
+
+  it("that wants a key tells of the variable in which it was looked for", async () => {
+    const options = { url: "http://host", fetch: () => new Response("", { status: 401 }) };
+    await assert.rejects(new Endpoint(options).models(), { hint: "put the key into the variable ROOKERY_API_KEY" });
+    await assert.rejects(new Endpoint({ ...options, apiKeyVariable: "LARGE_KEY" }).models(), {
+      hint: "put the key into the variable LARGE_KEY",
+    });
   });
 
   it("stops when the signal is raised, with its reason", async () => {

@@ -24,6 +24,8 @@ export type EndpointOptions = {
   /** Such as http://127.0.0.1:8080 or https://host/v1. */
   url: string;
   apiKey?: string | undefined;
+  /** Where the user keeps the key, for messages. */
+  apiKeyVariable?: string | undefined;
   /** Instead of the network's. */
   fetch?: ((url: string, init: RequestInit) => Response | Promise<Response>) | undefined;
 };
@@ -46,10 +48,11 @@ export class Endpoint {
   /** Ends in /v1. */
   readonly url: string;
   readonly #apiKey: string | undefined;
+  readonly #apiKeyVariable: string;
   readonly #fetch: NonNullable<EndpointOptions["fetch"]>;
 
   /** @throws RookeryError INVALID_OPTION for what is no address. */
-  constructor({ url, apiKey, fetch = globalThis.fetch }: EndpointOptions) {
+  constructor({ url, apiKey, apiKeyVariable = "ROOKERY_API_KEY", fetch = globalThis.fetch }: EndpointOptions) {
     const parsed = URL.canParse(url) ? new URL(url) : undefined;
     if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
       throw new RookeryError("INVALID_OPTION", `${url} is no address of a server`, "give one such as http://host:8080");
@@ -57,6 +60,7 @@ export class Endpoint {
     const base = `${parsed.origin}${parsed.pathname.replace(/\/+$/, "")}`;
     this.url = base.endsWith("/v1") ? base : `${base}/v1`;
     this.#apiKey = apiKey;
+    this.#apiKeyVariable = apiKeyVariable;
     this.#fetch = fetch;
   }
 
@@ -165,6 +169,8 @@ export class Endpoint {
       response = await this.#fetch(`${this.url}${path}`, {
         method: isPost ? "POST" : "GET",
         headers,
+        // followed, a POST would become a GET, and a key could go to whom it was not given for
+        redirect: "manual",
         ...(isPost ? { body: JSON.stringify(body) } : {}),
         ...(signal === undefined ? {} : { signal }),
       });
@@ -185,26 +191,26 @@ export class Endpoint {
     const { text } = await beginningOf(response, longestErrorBytes).catch(() => ({ text: "" }));
     const { error } = errorBody.safeParse(parseJson(text)).data ?? {};
     const message = (error?.message ?? response.statusText).slice(0, 500);
-    const kind = kindOfStatus(response.status, String(error?.code ?? error?.type));
-    return new EndpointFailure(
-      kind,
-      `${this.url}${path} answered ${response.status}: ${message}`,
-      mends[kind](response),
-      {
-        status: response.status,
-        retryAfterMs: retryAfterOf(response.headers, Date.now()),
-      },
-    );
+    const { status } = response;
+    const kind = kindOfStatus(status, String(error?.code ?? error?.type));
+    const location = response.headers.get("location");
+    if (location !== null && status < 400) {
+      return failed("fatal", `${this.url}${path} redirects to ${shown(location)}`, "give the address that it leads to");
+    }
+    const hint = status === 401 ? `put the key into the variable ${this.#apiKeyVariable}` : mends[kind];
+    return new EndpointFailure(kind, `${this.url}${path} answered ${status}: ${message}`, hint, {
+      status,
+      retryAfterMs: retryAfterOf(response.headers, Date.now()),
+    });
   }
 }
 
-const mends: Record<FailureKind, (response: Response) => string> = {
-  busy: () => "ask less often, or try again later",
-  passing: () => "try again",
-  refused: () => "mend the request",
-  malformed: () => "use another model",
-  fatal: ({ status }) =>
-    status === 401 ? "put the key into the variable ROOKERY_API_KEY" : "check the address, the model and the account",
+const mends: Record<FailureKind, string> = {
+  busy: "ask less often, or try again later",
+  passing: "try again",
+  refused: "mend the request",
+  malformed: "use another model",
+  fatal: "check the address, the model and the account",
 };
 
 function readChunk(data: string): z.output<typeof chunkBody> {

@@ -34,6 +34,7 @@ export class EndpointFailure extends RookeryError {
 export function kindOfStatus(status: number, errorCode: string | undefined): FailureKind {
   if (status === 429) return errorCode === "insufficient_quota" ? "fatal" : "busy";
   if (status === 503 || status === 529) return "busy";
+  if (status < 400) return "fatal";
   if (status >= 500 || status === 408 || status === 409 || status === 425) return "passing";
   if (status === 401 || status === 402 || status === 403 || status === 404) return "fatal";
   return "refused";

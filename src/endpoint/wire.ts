@@ -59,7 +59,12 @@ export type CompletionLogprobs = {
 export type CompletionChoice = { text: string; finishReason: string; logprobs?: CompletionLogprobs };
 export type CompletionAnswer = TokenCounts & { choices: CompletionChoice[] };
 
-const usage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) }).nullish();
+const tokenCount = z.int().min(0);
+/** Counts that cannot be are as good as none: a budget goes by them. */
+const usage = z
+  .object({ prompt_tokens: tokenCount, completion_tokens: tokenCount.default(0) })
+  .nullish()
+  .catch(undefined);
 
 const countsOf = (used: z.output<typeof usage>): TokenCounts =>
   used ? { promptTokens: used.prompt_tokens, answerTokens: used.completion_tokens } : {};

@@ -33,7 +33,7 @@ export async function openJudge(
   }: { url: string; model: string | undefined; apiKey: string | undefined; concurrency: number },
   signal: AbortSignal | undefined,
 ): Promise<(asked: string, answer: string, reference: string | undefined) => Promise<number>> {
-  const endpoint = new Endpoint({ url, apiKey });
+  const endpoint = new Endpoint({ url, apiKey, apiKeyVariable: "ROOKERY_JUDGE_API_KEY" });
   const name = await endpoint.modelOrFirst(model, "name one with --judge-model", signal);
   const client = new EndpointClient(endpoint, { concurrency });
   return async (asked, answer, reference) => {

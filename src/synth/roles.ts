@@ -88,7 +88,7 @@ async function openRole(
     );
   }
   const { url, apiKeyVariable, timeoutSeconds, concurrency, requestsPerMinute, tokensPerMinute, retries } = settings;
-  const endpoint = new Endpoint({ url, apiKey: environment[apiKeyVariable], fetch });
+  const endpoint = new Endpoint({ url, apiKey: environment[apiKeyVariable], apiKeyVariable, fetch });
   const model = await endpoint.modelOrFirst(settings.model, `name one as endpoints.${name}.model`, signal);
   const client = new EndpointClient(endpoint, {
     // the name, not the address: a server that moves keeps its answers
