@@ -100,6 +100,7 @@ export function scriptedFetch(onRequest: (body: ScriptedBody) => Response | unde
 export async function serveScripted(
   onRequest: (body: string) => void,
   onAnswer: (body: string) => void,
+  answer: (body: ScriptedBody) => string = scriptedAnswer,
 ): Promise<{ url: string; server: Server }> {
   const server = createServer((request, response) => {
     const parts: Buffer[] = [];
@@ -112,7 +113,7 @@ export async function serveScripted(
       }
       const text = Buffer.concat(parts).toString();
       onRequest(text);
-      response.end(JSON.stringify(completionOf(scriptedAnswer(JSON.parse(text)))), () => onAnswer(text));
+      response.end(JSON.stringify(completionOf(answer(JSON.parse(text)))), () => onAnswer(text));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

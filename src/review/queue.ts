@@ -33,12 +33,38 @@ const mostBytes = 512 * 2 ** 20;
 
 export type QueueEntry = { record: ReviewRecord; why: ReviewReason };
 
+/** An entry as a line of a queue's file has it. */
+export const queueLine = ({ record, why }: QueueEntry): ReviewRecord => ({ ...record, [reviewKey]: why });
+
 /** Writes a queue whole, for `ReviewQueue.open`. @throws RookeryError FILE_UNWRITABLE. */
 export function writeReviewQueue(file: string, entries: Iterable<QueueEntry>): void {
-  writeJsonLines(file, entries, ({ record, why }) => ({ ...record, [reviewKey]: why }));
+  writeJsonLines(file, entries, queueLine);
 }
 
 export const decisionsFileOf = (file: string): string => `${file}.decisions.jsonl`;
+
+/**
+ * What holds for each record by its key, of what people have decided, also on records that have left the queue since.
+ * @throws RookeryError RUN_LOCKED while somebody reviews the queue; UNKNOWN_FORMAT, FILE_DAMAGED, FILE_UNREADABLE, FILE_UNWRITABLE.
+ */
+export function decisionsOn(file: string): ReadonlyMap<string, Decision> {
+  const decisionsFile = decisionsFileOf(file);
+  if (!fs.existsSync(decisionsFile)) return new Map();
+  using _ = acquireLock(`${file}.lock`, `the queue ${file}`);
+  const all: DecisionsByKey = new Map();
+  for (const decision of readDecisions(decisionsFile)) addDecision(all, decision);
+  return new Map([...all].flatMap(([key, those]) => (those.length > 0 ? [[key, those.at(-1)!]] : [])));
+}
+
+/** Of each record that is decided: the decisions on it that still hold, the last one counting. */
+type DecisionsByKey = Map<string, Decision[]>;
+
+function addDecision(all: DecisionsByKey, decision: Decision): void {
+  const ofKey = all.get(decision.key) ?? [];
+  if (decision.action === "undo") ofKey.pop();
+  else ofKey.push(decision);
+  all.set(decision.key, ofKey);
+}
 
 /** A queue that this process alone decides on. */
 export class ReviewQueue implements Disposable {
@@ -47,8 +73,7 @@ export class ReviewQueue implements Disposable {
   readonly items: readonly ReviewItem[];
   readonly #lock: FileLock;
   readonly #descriptor: number;
-  /** Of each item that is decided: the decisions on it that still hold, the last one counting. */
-  readonly #decisions = new Map<string, Decision[]>();
+  readonly #decisions: DecisionsByKey = new Map();
   readonly #order: string[] = [];
 
   private constructor(file: string, items: ReviewItem[], lock: FileLock) {
@@ -62,13 +87,12 @@ export class ReviewQueue implements Disposable {
 
   /**
    * Opens a file of JSON objects, one a line; the same one twice is asked for once.
-   * @param mayBeEmpty for who wants the decisions alone, which stay when their records have left the queue.
    * @throws RookeryError FILE_UNREADABLE; BAD_DATA for a line that is no JSON object, and an empty file; RUN_LOCKED while another
    * process reviews it; UNKNOWN_FORMAT and FILE_DAMAGED for its file of decisions; FILE_UNWRITABLE.
    */
-  static open(file: string, { mayBeEmpty = false } = {}): ReviewQueue {
+  static open(file: string): ReviewQueue {
     const items = readItems(file);
-    if (items.length === 0 && !mayBeEmpty) {
+    if (items.length === 0) {
       throw new RookeryError("BAD_DATA", `${file} holds no records`, "give a file of JSON lines");
     }
     const lock = acquireLock(`${file}.lock`, `the queue ${file}`);
@@ -154,16 +178,13 @@ export class ReviewQueue implements Disposable {
   }
 
   #take(decision: Decision): void {
-    const all = this.#decisions.get(decision.key) ?? [];
-    if (decision.action === "undo") {
-      all.pop();
-      const last = this.#order.lastIndexOf(decision.key);
-      if (last !== -1) this.#order.splice(last, 1);
-    } else {
-      all.push(decision);
+    addDecision(this.#decisions, decision);
+    if (decision.action !== "undo") {
       this.#order.push(decision.key);
+      return;
     }
-    this.#decisions.set(decision.key, all);
+    const last = this.#order.lastIndexOf(decision.key);
+    if (last !== -1) this.#order.splice(last, 1);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a filter is: records in, a verdict for each out. The filters themselves are in filters/, whose index.ts gives the pipeline
  * `filterOptionsSchema` (a zod object with defaults: the key `filters` of a configuration), `makeRecordFilter(options): RecordFilter`
- * and `makeSetFilter(options): SetFilter`, each all its filters in their order.
+ * and `makeSetFilter(options, folder): SetFilter`, each all its filters in their order.
  */
 import type { z } from "zod";
 import type { Cost, Critique, SynthRecord } from "./record.ts";

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import type { Decision } from "../review/decision.ts";
 import { reviewKey } from "../review/fields.ts";
-import { decisionsFileOf, keyOfRecord, type QueueEntry, ReviewQueue, writeReviewQueue } from "../review/queue.ts";
-import { type ChatRecord, chatRecord, writeParquet } from "./chat-output.ts";
-import type { FilterContext, SetFilter } from "./filter.ts";
+import { decisionsOn, keyOfRecord, queueLine } from "../review/queue.ts";
+import { chatRecord, writeParquet } from "./chat-output.ts";
+import type { FilterContext, SetFilter, Verdict } from "./filter.ts";
 import { LineFile } from "./line-file.ts";
 import type { EvolvePayload, StepKind } from "./pipeline.ts";
 import { noCost, type SynthRecord } from "./record.ts";
@@ -33,15 +33,15 @@ export async function writeOutputs(
   filter: SetFilter,
   context: FilterContext,
 ): Promise<SetCounts> {
-  const decisionOn = readDecisions(paths.review);
+  const decisions = decisionsOn(paths.review);
   using records = new LineFile(paths.records);
   using data = new LineFile(paths.data);
-  const queue: QueueEntry[] = [];
+  using queue = new LineFile(paths.review);
   const counts: SetCounts = { records: 0, kept: 0, review: 0, rejected: 0, reasons: {} };
   const ask = (doubtful: SynthRecord, review: Review): SynthRecord => {
     const shown = chatRecord(doubtful, review.answer);
-    queue.push({ record: shown, why: { reason: review.reason, detail: review.detail } });
-    return withDecision(doubtful, review, decisionOn(shown));
+    queue.add(queueLine({ record: shown, why: { reason: review.reason, detail: review.detail } }));
+    return withDecision(doubtful, review, decisions.get(keyOfRecord(shown)));
   };
   const put = (found: SynthRecord): void => {
     const record = found.review ? ask(found, found.review) : found;
@@ -64,7 +64,7 @@ export async function writeOutputs(
   data.commit();
   await writeParquet(paths.data, paths.parquet);
   // a queue that was there stays, with the decisions on it
-  if (queue.length > 0 || fs.existsSync(paths.review)) writeReviewQueue(paths.review, queue);
+  if (queue.lines > 0 || fs.existsSync(paths.review)) queue.commit();
   return counts;
 }
 
@@ -92,26 +92,28 @@ function unmade(key: string, { domain, language }: { domain: string; language: s
 
 /** The records that came to the filters, in the order of the set, with the verdict of all filters. */
 async function* filtered(store: RunStore, filter: SetFilter, context: FilterContext): AsyncGenerator<SynthRecord> {
-  // in the order of the set: those that wait for their verdict, and those behind them that need none
-  const waiting: SynthRecord[] = [];
-  const isOpen = ({ kept }: SynthRecord) => kept !== undefined;
   const kept = async function* (): AsyncGenerator<SynthRecord> {
     for (const record of judged(store)) {
-      waiting.push(record);
       if (record.kept !== undefined) yield { ...record, answers: [record.answers[record.kept]!], kept: 0 };
     }
   };
-  for await (const verdict of filter(kept(), context)) {
-    while (waiting.length > 0 && !isOpen(waiting[0]!)) yield waiting.shift()!;
-    const record = waiting.shift();
-    if (record?.id !== verdict.id) throw new Error(`a filter answers for ${verdict.id}, not for ${record?.id}`);
-    const answer = record.kept!;
-    if (verdict.decision === "keep") yield record;
-    else yield withJudgement(record, judgementOf(verdict.decision === "review" ? { ...verdict, answer } : verdict));
+  const verdicts = filter(kept(), context)[Symbol.asyncIterator]();
+  try {
+    // read a second time: any number of records may lie between one that the filter sees and its verdict
+    for (const record of judged(store)) {
+      if (record.kept === undefined) yield record;
+      else yield withVerdict(record, (await verdicts.next()).value);
+    }
+  } finally {
+    await verdicts.return?.();
   }
-  const left = waiting.find(isOpen);
-  if (left) throw new Error(`a filter has no verdict for ${left.id}`);
-  yield* waiting;
+}
+
+function withVerdict(record: SynthRecord, verdict: Verdict | undefined): SynthRecord {
+  if (verdict?.id !== record.id) throw new Error(`a filter answers for ${verdict?.id}, not for ${record.id}`);
+  if (verdict.decision === "keep") return record;
+  const answer = record.kept!;
+  return withJudgement(record, judgementOf(verdict.decision === "review" ? { ...verdict, answer } : verdict));
 }
 
 function* judged({ jobs }: RunStore): Generator<SynthRecord> {
@@ -127,13 +129,6 @@ function* judged({ jobs }: RunStore): Generator<SynthRecord> {
 function withJudgement(record: SynthRecord, judgement: Judgement): SynthRecord {
   const { kept: _, ...rest } = record;
   return { ...rest, step: "filter", ...judgement };
-}
-
-/** What people have decided in earlier sessions, on records that have left the queue since, too. */
-function readDecisions(file: string): (record: ChatRecord) => Decision | undefined {
-  if (!fs.existsSync(file) || !fs.existsSync(decisionsFileOf(file))) return () => undefined;
-  using queue = ReviewQueue.open(file, { mayBeEmpty: true });
-  return (record) => queue.decisionOn(keyOfRecord(record));
 }
 
 /** A record that a person was asked about, as that person left it. */

@@ -4,14 +4,18 @@ import { type StreamKeys, shuffled, streamKeys } from "../base/random.ts";
 
 export type Weights = Readonly<Record<string, number>> | undefined;
 
-/** Seeds of one domain and language, by their numbers. Those that are questions give one instruction, once. */
-export type Cell = { domain: string; language: string; seeds: readonly number[]; questions: ReadonlySet<number> };
+/** Seeds of one domain and language, by their numbers. */
+export type Cell = { domain: string; language: string; seeds: readonly number[] };
+
+/** Whether a seed, by its number, is a question, which gives one instruction, once. */
+export type IsQuestion = (seed: number) => boolean;
 
 /** `count` instructions from one seed. `round` counts how often the seed was taken before. */
 export type Draw = { seed: number; domain: string; language: string; round: number; count: number };
 
 export type MixturePlan = {
-  draws: Draw[];
+  /** Made one by one when they are asked for: there may be as many as records. */
+  draws: Iterable<Draw>;
   /** What each domain and language should have of the whole. */
   domains: Record<string, number>;
   languages: Record<string, number>;
@@ -20,14 +24,15 @@ export type MixturePlan = {
 };
 
 /**
- * Draws, in random order, for `count` instructions (fewer where only questions are left, which are asked once). A domain is split over the languages that are wanted; where it has no seed of a language, those of
- * its other languages stand in: the instruction is then asked for in the language that is wanted.
+ * Draws, in random order, for `count` instructions (fewer where only questions are left, which are asked once). A domain is split
+ * over the languages that are wanted; where it has no seed of a language, those of its other languages stand in: the instruction is
+ * then asked for in the language that is wanted.
  * @throws RookeryError BAD_DATA for a domain that is wanted and has no seeds.
  */
 export function planMixture(
   cells: readonly Cell[],
   wanted: { domains?: Weights; languages?: Weights },
-  amounts: { count: number; perDraw: number },
+  amounts: { count: number; perDraw: number; isQuestion: IsQuestion },
   seed: number,
 ): MixturePlan {
   const domains = normalized(wanted.domains ?? sizes(cells, ({ domain }) => domain));
@@ -55,38 +60,58 @@ export function planMixture(
     targets.map((target) => target.share),
     amounts.count,
   );
-  const draws = targets.flatMap(({ domain, language, from }, index) => {
-    const taken = takeSeeds(from, counts[index]!, amounts.perDraw, streamKeys(seed, "seeds", domain, language));
-    return taken.map((one): Draw => ({ domain, language, ...one }));
-  });
-  const drawsOf = Map.groupBy(draws, ({ domain }) => domain);
-  const scarce = Object.keys(domains).filter((name) => drawsOf.get(name)?.some(({ round }) => round > 0));
-  const order = shuffled(draws.length, streamKeys(seed, "draws"));
-  return { draws: Array.from(order, (index) => draws[index]!), domains, languages, scarce };
+  const takings = targets.map(({ domain, language, from }, index) =>
+    takeSeeds(from, { ...amounts, count: counts[index]! }, streamKeys(seed, "seeds", domain, language)),
+  );
+  const isScarce = (name: string) => targets.some(({ domain }, index) => domain === name && takings[index]!.isRepeated);
+  const draws = {
+    *[Symbol.iterator](): Generator<Draw> {
+      const ends = runningSums(takings.map(({ length }) => length));
+      for (const number of shuffled(ends.at(-1) ?? 0, streamKeys(seed, "draws"))) {
+        const index = ends.findIndex((end) => number < end);
+        const { domain, language } = targets[index]!;
+        const taking = takings[index]!;
+        yield { domain, language, ...taking.at(number - (ends[index]! - taking.length)) };
+      }
+    },
+  };
+  return { draws, domains, languages, scarce: Object.keys(domains).filter(isScarce) };
 }
+
+type Taken = Pick<Draw, "seed" | "round" | "count">;
+type Taking = { length: number; at: (index: number) => Taken; isRepeated: boolean };
 
 /** Goes around the seeds, in a random order that stays, until they give `count` instructions. */
 function takeSeeds(
   cells: readonly Cell[],
-  count: number,
-  perDraw: number,
+  { count, perDraw, isQuestion }: { count: number; perDraw: number; isQuestion: IsQuestion },
   keys: StreamKeys,
-): Pick<Draw, "seed" | "round" | "count">[] {
+): Taking {
   const seeds = cells.flatMap((cell) => cell.seeds);
-  const isQuestion = (seed: number) => cells.some(({ questions }) => questions.has(seed));
-  const order = Array.from(shuffled(seeds.length, keys), (index) => seeds[index]!);
+  const order = shuffled(seeds.length, keys).map((index) => seeds[index]!);
   const passages = order.filter((seed) => !isQuestion(seed));
-  const taken: Pick<Draw, "seed" | "round" | "count">[] = [];
-  let left = count;
-  for (let round = 0; left > 0 && (round === 0 || passages.length > 0); round++) {
-    for (const seed of round === 0 ? order : passages) {
-      if (left === 0) break;
-      const some = isQuestion(seed) ? 1 : Math.min(perDraw, left);
-      taken.push({ seed, round, count: some });
-      left -= some;
-    }
-  }
-  return taken;
+  const mostOf = (seed: number) => (isQuestion(seed) ? 1 : perDraw);
+  let [inFirstRound, left] = [0, count];
+  while (left > 0 && inFirstRound < order.length) left -= mostOf(order[inFirstRound++]!);
+  const inLaterRounds = passages.length > 0 ? Math.ceil(Math.max(0, left) / perDraw) : 0;
+  const length = inFirstRound + inLaterRounds;
+  // the last draw is for what is left to it
+  const tooMany = Math.max(0, inLaterRounds * perDraw - left);
+  const at = (index: number): Taken => {
+    const later = index - inFirstRound;
+    const [seed, round] =
+      later < 0 ? [order[index]!, 0] : [passages[later % passages.length]!, 1 + Math.floor(later / passages.length)];
+    return { seed, round, count: mostOf(seed) - (index === length - 1 ? tooMany : 0) };
+  };
+  return { length, at, isRepeated: inLaterRounds > 0 };
+}
+
+function runningSums(values: readonly number[]): number[] {
+  let sum = 0;
+  return values.map((value) => {
+    sum += value;
+    return sum;
+  });
 }
 
 function sizes(cells: readonly Cell[], nameOf: (cell: Cell) => string): Record<string, number> {

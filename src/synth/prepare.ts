@@ -46,10 +46,15 @@ export async function prepareJobs(
   }
   addInParts(store, taskJobs(options), signal);
   jobs.atomically(() => {
-    jobs.add(draws.map((draw, number) => ({ kind: "generate", key: drawKey(number), payload: draw })));
+    jobs.add(drawJobs(draws));
     jobs.setItem(planItem, plan);
   });
   return plan;
+}
+
+function* drawJobs(draws: MixturePlan["draws"]): Generator<NewJob> {
+  let number = 0;
+  for (const draw of draws) yield { kind: "generate", key: drawKey(number++), payload: draw };
 }
 
 function addInParts({ jobs }: RunStore, all: Iterable<NewJob>, signal: AbortSignal | undefined): void {
@@ -109,10 +114,12 @@ async function labelSeeds(
   onEvent: CommandContext["onEvent"],
 ): Promise<void> {
   const domains = Object.keys(context.options.mixture.domains ?? {});
-  let { done, pending } = jobs.counts("label");
-  const total = done + pending;
-  while (pending > 0) {
+  const counts = jobs.counts("label");
+  let { done } = counts;
+  const total = done + counts.pending;
+  for (;;) {
     const claimed = jobs.claim("label", concurrency);
+    if (claimed.length === 0) return;
     const work = claimed.map(async ({ id, key }) => {
       const seed = jobs.find("seed", key)!.payload as Seed;
       jobs.finish(id, await label(key, seed, domains as [string, ...string[]], context));
@@ -121,25 +128,26 @@ async function labelSeeds(
     });
     const failed = (await Promise.allSettled(work)).find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
-    pending = jobs.counts("label").pending;
   }
 }
 
 function planDraws({ jobs }: RunStore, options: SynthOptions): MixturePlan {
-  const cells = new Map<string, Cell & { seeds: number[]; questions: Set<number> }>();
+  const cells = new Map<string, Cell & { seeds: number[] }>();
+  const questions = new Uint8Array(jobs.counts("seed").pending);
   let number = 0;
   for (const { key, payload } of jobs.listByKey("seed")) {
     const { domain: named, language, kind } = payload as Seed;
     const domain = named ?? (jobs.find("label", key)!.result as { domain: string }).domain;
     const cellKey = JSON.stringify([domain, language]);
-    const cell = cells.get(cellKey) ?? { domain, language, seeds: [], questions: new Set<number>() };
+    const cell = cells.get(cellKey) ?? { domain, language, seeds: [] };
     cell.seeds.push(number);
-    if (kind === "question") cell.questions.add(number);
+    if (kind === "question") questions[number] = 1;
     cells.set(cellKey, cell);
     number += 1;
   }
   if (number === 0) return { draws: [], domains: {}, languages: {}, scarce: [] };
-  const amounts = { count: options.records, perDraw: options.generate.perRequest };
+  const isQuestion = (seed: number) => questions[seed] === 1;
+  const amounts = { count: options.records, perDraw: options.generate.perRequest, isQuestion };
   const { domains, languages } = options.mixture;
   const found = new Set([...cells.values()].map(({ domain }) => domain));
   // where a model has named the domains, there may be none of one

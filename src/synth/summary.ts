@@ -54,7 +54,7 @@ export async function finishRun(run: Run, store: RunStore, plan: Plan, context: 
     seed: Math.floor(uniform(streamKeys(options.seed, "set filters"), 0) * 2 ** 24),
     signal: context.signal,
   };
-  const counts = await writeOutputs(store, paths, makeSetFilter(options.filters), filterContext);
+  const counts = await writeOutputs(store, paths, makeSetFilter(options.filters, paths.folder), filterContext);
   const { done, failed, total } = countSteps(store.jobs);
   const result: SynthResult = {
     ...{ format: "rookery-synth/1", rookeryVersion, name: paths.name, runFolder: paths.folder },

@@ -1,9 +1,10 @@
 /**
- * Near-duplicates among any number of sets: MinHash (Broder 1997) with locality-sensitive hashing in bands, on typed arrays.
+ * Near-duplicates among any number of sets: MinHash (Broder 1997) with locality-sensitive hashing in bands, the sets on disk.
  * Sets of a Jaccard similarity of 0.6 meet in one of 21 bands with a probability of 0.99, those of 0.3 with 0.43. What meets
- * is compared: small sets exactly, large ones by their signatures, with a standard error of 0.06. A set takes some 220 bytes.
+ * is compared: small sets exactly, large ones by their signatures, with a standard error of 0.06.
  */
 import { fmix32, hash32, streamKeys } from "../../base/random.ts";
+import { RecordFile } from "./record-file.ts";
 
 const bands = 21;
 const rows = 3;
@@ -13,8 +14,6 @@ const smallSet = 32;
 /** Of each band the newest sets that are compared: where thousands share a band, it is a template that they share. */
 const mostInBand = 64;
 const slotsOfBand = 2 ** 16;
-/** Sets of one piece of memory: it grows by such pieces, without a copy. */
-const pieceSets = 2 ** 13;
 
 const keys = streamKeys(0, "minhash");
 const multipliers = Uint32Array.from({ length: minima }, (_, i) => hash32(keys, 2 * i) | 1);
@@ -45,27 +44,32 @@ export function sketchOf(grams: Uint32Array): Sketch {
   return { signature, grams: short.size > 0 && short.size <= smallSet ? Uint16Array.from(short).sort() : undefined };
 }
 
-class Piece {
-  readonly signatures = new Uint8Array(pieceSets * minima);
-  readonly grams = new Uint16Array(pieceSets * smallSet);
-  /** 0 for a large set. */
-  readonly sizes = new Uint8Array(pieceSets);
-  readonly guards = new Uint32Array(pieceSets);
-  /** The set before in the same slot of each band; 1-based, 0 for none. */
-  readonly before = new Int32Array(pieceSets * bands);
+/** A set as it lies on the disk: fields of one record of bytes. */
+class StoredSet {
+  static readonly size = 220;
+  readonly bytes = new Uint8Array(StoredSet.size);
+  readonly signature = this.bytes.subarray(0, minima);
+  /** How many grams there are: 0 for a large set. */
+  readonly sizes = this.bytes.subarray(minima, minima + 1);
+  readonly grams = new Uint16Array(this.bytes.buffer, 64, smallSet);
+  /** The guard, and what the caller calls the set. */
+  readonly numbers = new Uint32Array(this.bytes.buffer, 128, 2);
+  /** [bands] The set before in the same slot of each band; 1-based, 0 for none. */
+  readonly before = new Int32Array(this.bytes.buffer, 136, bands);
 }
 
 /** Finds, for one set after the other, an earlier one that is like it. */
-export class MinHashIndex {
-  #count = 0;
-  readonly #pieces: Piece[] = [];
+export class MinHashIndex implements Disposable {
+  readonly #sets: RecordFile;
   /** [bands][slots] The newest set of each slot; 1-based, 0 for none. */
   readonly #heads = new Int32Array(bands * slotsOfBand);
   /** How many small sets have had a gram of these 16 bits: those of a template are in many. */
   readonly #frequency = new Uint32Array(2 ** 16);
+  readonly #set = new StoredSet();
 
-  get count(): number {
-    return this.#count;
+  /** @param folder where there is room for some 220 bytes a set. */
+  constructor(folder: string) {
+    this.#sets = new RecordFile(folder, StoredSet.size);
   }
 
   /**
@@ -73,21 +77,22 @@ export class MinHashIndex {
    * Small sets must also be half as alike when grams weigh the less the more sets have them: two questions of one template
    * share its words, and differ in those that matter.
    */
-  find(sketch: Sketch, guard: number, threshold: number): { index: number; similarity: number } | undefined {
-    let best: { index: number; similarity: number } | undefined;
+  find(sketch: Sketch, guard: number, threshold: number): { name: number; similarity: number } | undefined {
+    let best: { name: number; index: number; similarity: number } | undefined;
     const seen = new Set<number>();
     for (let band = 0; band < bands; band++) {
       let next = this.#heads[slotOf(sketch.signature, band, guard)]!;
       for (let walked = 0; next !== 0 && walked < mostInBand; walked++) {
         const index = next - 1;
-        const piece = this.#pieces[Math.floor(index / pieceSets)]!;
-        next = piece.before[(index % pieceSets) * bands + band]!;
-        if (seen.has(index) || piece.guards[index % pieceSets] !== guard) continue;
+        this.#sets.read(index, this.#set.bytes);
+        next = this.#set.before[band]!;
+        if (seen.has(index) || this.#set.numbers[0] !== guard) continue;
         seen.add(index);
-        const similarity = this.#similarity(sketch, piece, index % pieceSets, threshold);
+        const similarity = this.#similarity(sketch, threshold);
         if (similarity < threshold) continue;
         const isBetter = best === undefined || similarity > best.similarity;
-        if (isBetter || (similarity === best!.similarity && index < best!.index)) best = { index, similarity };
+        if (isBetter || (similarity === best!.similarity && index < best!.index))
+          best = { name: this.#set.numbers[1]!, index, similarity };
       }
     }
     return best;
@@ -98,32 +103,41 @@ export class MinHashIndex {
     for (const gram of grams ?? []) this.#frequency[gram]! += 1;
   }
 
-  /** Adds a set, which gets the next index. @param guard a uint32; sets of different guards are never alike. */
-  add({ signature, grams }: Sketch, guard: number): void {
-    const place = this.#count % pieceSets;
-    if (place === 0) this.#pieces.push(new Piece());
-    const piece = this.#pieces.at(-1)!;
-    piece.signatures.set(signature, place * minima);
-    piece.grams.set(grams ?? [], place * smallSet);
-    piece.sizes[place] = grams?.length ?? 0;
-    piece.guards[place] = guard;
-    this.#count += 1;
+  /**
+   * Adds a set.
+   * @param name a uint32: what `find` calls it.
+   * @param guard a uint32; sets of different guards are never alike.
+   * @throws RookeryError FILE_UNWRITABLE.
+   */
+  add(name: number, { signature, grams }: Sketch, guard: number): void {
+    const set = this.#set;
+    set.signature.set(signature);
+    set.sizes[0] = grams?.length ?? 0;
+    set.grams.set(grams ?? []);
+    set.numbers.set([guard, name]);
+    const number = this.#sets.count + 1;
     for (let band = 0; band < bands; band++) {
       const slot = slotOf(signature, band, guard);
-      piece.before[place * bands + band] = this.#heads[slot]!;
-      this.#heads[slot] = this.#count;
+      set.before[band] = this.#heads[slot]!;
+      this.#heads[slot] = number;
     }
+    this.#sets.append(set.bytes);
   }
 
-  #similarity({ signature, grams }: Sketch, piece: Piece, place: number, threshold: number): number {
-    const size = piece.sizes[place]!;
+  [Symbol.dispose](): void {
+    this.#sets[Symbol.dispose]();
+  }
+
+  /** Of a sketch and the set that was read last. */
+  #similarity({ signature, grams }: Sketch, threshold: number): number {
+    const set = this.#set;
+    const size = set.sizes[0]!;
     if (grams && size > 0) {
-      const others = piece.grams.subarray(place * smallSet, place * smallSet + size);
-      const { plain, weighted } = jaccard(grams, others, this.#frequency);
+      const { plain, weighted } = jaccard(grams, set.grams.subarray(0, size), this.#frequency);
       return weighted >= threshold / 2 ? plain : 0;
     }
     let equal = 0;
-    for (let i = 0; i < minima; i++) if (signature[i] === piece.signatures[place * minima + i]) equal++;
+    for (let i = 0; i < minima; i++) if (signature[i] === set.signature[i]) equal++;
     // One in 256 bytes is equal by chance.
     return Math.max(0, (equal / minima - 1 / 256) / (1 - 1 / 256));
   }

@@ -2,6 +2,7 @@
 import { fmix32 } from "../../base/random.ts";
 import type { SynthRecord } from "../record.ts";
 import { comparableOf } from "./comparable.ts";
+import { FirstTexts } from "./first-texts.ts";
 import { MinHashIndex, type Sketch, sketchOf } from "./minhash.ts";
 import type { Fault } from "./rules.ts";
 import { gramHashes, textHash, tokensOf } from "./shingles.ts";
@@ -17,51 +18,54 @@ export type DuplicateSubject = Pick<SynthRecord, "id" | "instruction" | "answerK
   answers: readonly { text: string }[];
 };
 
-/** Takes records one after the other, the kept answer alone in each, and says which repeat an earlier one. */
-export class NearDuplicates {
+/** Takes records one after the other, the kept answer alone in each, and says which repeat an earlier one. What it knows is on disk. */
+export class NearDuplicates implements Disposable {
   readonly #threshold: number;
-  readonly #exact = new Map<number, number>();
-  readonly #instructions = new MinHashIndex();
-  readonly #answers = new MinHashIndex();
-  /** The records of the two indices, by their place in the set. */
-  readonly #recordOfInstruction: number[] = [];
-  readonly #recordOfAnswer: number[] = [];
-  readonly #ids: string[] = [];
+  readonly #files = new DisposableStack();
+  readonly #records: FirstTexts;
+  readonly #instructions: MinHashIndex;
+  readonly #answers: MinHashIndex;
 
-  constructor(threshold: number) {
+  /**
+   * @param folder where there is room for 280 bytes a record, 500 with a long answer, until this is disposed.
+   * @throws RookeryError FILE_UNWRITABLE.
+   */
+  constructor(threshold: number, folder: string) {
     this.#threshold = threshold;
+    this.#records = this.#files.use(new FirstTexts(folder));
+    this.#instructions = this.#files.use(new MinHashIndex(folder));
+    this.#answers = this.#files.use(new MinHashIndex(folder));
   }
 
   /** What the record repeats; undefined for what is new, which later ones are then compared with. */
   take(record: DuplicateSubject): Fault | undefined {
     const hash = textHash(record.instruction);
-    const earlier = this.#exact.get(hash);
-    if (earlier !== undefined) return { reason: "duplicate", detail: `the instruction of ${this.#ids[earlier]}` };
+    const earlier = this.#records.find(hash);
+    if (earlier !== undefined) return { reason: "duplicate", detail: `the instruction of ${earlier}` };
     const instruction = sketched(tokensOf(record.instruction), guardOf(record));
     const answerTokens = tokensOf(record.answers[0]?.text ?? "");
     const answer = answerTokens.length < longAnswerTokens ? undefined : sketched(answerTokens, 0);
     this.#instructions.countGrams(instruction.sketch);
     const fault =
-      this.#like("instruction", this.#instructions, this.#recordOfInstruction, instruction) ??
-      (answer && this.#like("answer", this.#answers, this.#recordOfAnswer, answer));
+      this.#like("instruction", this.#instructions, instruction) ??
+      (answer && this.#like("answer", this.#answers, answer));
     if (fault) return fault;
-    const place = this.#ids.push(record.id) - 1;
-    this.#exact.set(hash, place);
-    this.#instructions.add(instruction.sketch, instruction.guard);
-    this.#recordOfInstruction.push(place);
-    if (answer) {
-      this.#answers.add(answer.sketch, answer.guard);
-      this.#recordOfAnswer.push(place);
-    }
+    const number = this.#records.add(hash, record.id);
+    this.#instructions.add(number, instruction.sketch, instruction.guard);
+    if (answer) this.#answers.add(number, answer.sketch, answer.guard);
     return undefined;
   }
 
-  #like(what: string, index: MinHashIndex, places: readonly number[], { sketch, guard }: Sketched): Fault | undefined {
+  [Symbol.dispose](): void {
+    this.#files.dispose();
+  }
+
+  #like(what: string, index: MinHashIndex, { sketch, guard }: Sketched): Fault | undefined {
     if (this.#threshold >= 1) return undefined;
     const found = index.find(sketch, guard, this.#threshold);
     if (!found) return undefined;
     const share = Math.round(100 * found.similarity);
-    return { reason: "nearDuplicate", detail: `the ${what} is ${share}% that of ${this.#ids[places[found.index]!]}` };
+    return { reason: "nearDuplicate", detail: `the ${what} is ${share}% that of ${this.#records.idOf(found.name)}` };
   }
 }
 

@@ -186,7 +186,7 @@ describe("near-duplicates", () => {
           { id: `c${i}`, text: edited(text) },
         ];
       });
-      const duplicates = new NearDuplicates(0.6);
+      using duplicates = new NearDuplicates(0.6, folder);
       const found = all.filter(({ id, text }) => duplicates.take(record(id, text)) !== undefined).map(({ id }) => id);
       const right = found.filter((id) => planted.has(id)).length;
       assert.ok(right / planted.size >= 0.97, `recall ${right / planted.size}`);
@@ -195,7 +195,7 @@ describe("near-duplicates", () => {
   }
 
   test("the same instruction is one, whatever its case and marks; the reason names what it repeats", () => {
-    const duplicates = new NearDuplicates(0.6);
+    using duplicates = new NearDuplicates(0.6, folder);
     assert.equal(duplicates.take(record("a", "How do penguins keep warm?")), undefined);
     assert.deepEqual(duplicates.take(record("b", "how do PENGUINS keep warm")), {
       reason: "duplicate",
@@ -206,7 +206,7 @@ describe("near-duplicates", () => {
   });
 
   test("instructions that differ in a number, or in their answer, ask for different things", () => {
-    const duplicates = new NearDuplicates(0.3);
+    using duplicates = new NearDuplicates(0.3, folder);
     const ask = (id: string, instruction: string, answer: string) =>
       duplicates.take(record(id, instruction, answer, { answerKind: "number" }))?.reason;
     assert.equal(ask("a", "There are 12 boxes with 7 eggs in each. How many eggs are there?", "84"), undefined);
@@ -218,7 +218,7 @@ describe("near-duplicates", () => {
   });
 
   test("a long answer that has come before is not kept under another instruction", () => {
-    const duplicates = new NearDuplicates(0.6);
+    using duplicates = new NearDuplicates(0.6, folder);
     const essay = sentences.en.slice(0, 12).join(" ");
     assert.ok(tokensOf(essay).length > 64);
     assert.equal(duplicates.take(record("a", "Write about whales.", essay)), undefined);
@@ -232,7 +232,7 @@ describe("near-duplicates", () => {
 test("the set filter gives a verdict for each record, in order; contamination goes before duplication", async () => {
   const file = path.join(folder, "evaluation.jsonl");
   fs.writeFileSync(file, `${JSON.stringify({ question: "Why do penguins not fly any more today?" })}\n`);
-  const filter = makeSetFilter(filterOptionsSchema.parse({ evaluationSets: [{ name: "birds", path: file }] }));
+  const filter = makeSetFilter(filterOptionsSchema.parse({ evaluationSets: [{ name: "birds", path: file }] }), folder);
   async function* records() {
     yield record("a", "How do penguins keep warm?");
     yield record("b", "Why do penguins not fly any more today?");

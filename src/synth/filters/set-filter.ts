@@ -6,11 +6,14 @@ import { NearDuplicates } from "./near-duplicates.ts";
 import type { SynthFilterOptions } from "./options.ts";
 import type { Fault } from "./rules.ts";
 
-/** Records come and verdicts go one by one; a record takes 340 bytes of memory for those after it, 570 with a long answer. */
-export function makeSetFilter(options: SynthFilterOptions): SetFilter {
+/**
+ * Records come and verdicts go one by one. What is kept of a record for those after it is on disk.
+ * @param folder where there is room for 280 bytes a record, 500 with a long answer, until the last verdict.
+ */
+export function makeSetFilter(options: SynthFilterOptions, folder: string): SetFilter {
   return async function* (records, { signal }) {
     const evaluation = await indexEvaluationSets(options.evaluationSets, signal);
-    const duplicates = new NearDuplicates(options.nearDuplicateSimilarity);
+    using duplicates = new NearDuplicates(options.nearDuplicateSimilarity, folder);
     const contamination = ({ instruction, answers }: SynthRecord): Fault | undefined => {
       const overlap = evaluation.find([instruction, answers[0]?.text ?? ""], options.contaminationShare);
       if (!overlap) return undefined;
