@@ -14,7 +14,8 @@ export function languageName(language: string): string {
 
 /** Text from outside between marks that it cannot forge: whatever it says is material, not a wish. */
 export function quoted(name: string, text: string): string {
-  const mark = text.includes(`</${name}>`) ? `${name}-${text.length}` : name;
+  let mark = name;
+  for (let number = 1; text.includes(`</${mark}>`); number++) mark = `${name}-${number}`;
   return `<${mark}>\n${text.trim()}\n</${mark}>`;
 }
 

@@ -13,26 +13,28 @@ const source =
 const prompt =
   /<\/?(?:passage|instruction|old|new)\b|\b(?:rewritten|evolved|new|old) (?:instruction|prompt)\b|\bgiven (?:instruction|prompt)\b|改写后的(?:指令|问题)|给定的指令/iu;
 
-const spoken: Readonly<Record<string, RegExp>> = {
-  zh: /\p{Script=Han}/u,
-  ja: /[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]/u,
-  ko: /\p{Script=Hangul}/u,
-  ru: /\p{Script=Cyrillic}/u,
-  uk: /\p{Script=Cyrillic}/u,
-  ar: /\p{Script=Arabic}/u,
-  he: /\p{Script=Hebrew}/u,
-  el: /\p{Script=Greek}/u,
-  hi: /\p{Script=Devanagari}/u,
-  th: /\p{Script=Thai}/u,
+/** Scripts as Unicode names them, by what ISO 15924 calls those that are several. */
+const scripts: Readonly<Record<string, string>> = {
+  Hans: String.raw`\p{Script=Han}`,
+  Hant: String.raw`\p{Script=Han}`,
+  Jpan: String.raw`[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]`,
+  Kore: String.raw`\p{Script=Hangul}`,
 };
-const latin = /\p{Script=Latin}/u;
+
+/** A letter of the script that a language is mostly written in; undefined for a language of no known script. */
+function lettersOf(language: string): { pattern: RegExp; script: string } | undefined {
+  const script = /^[a-z]{2,3}$/.test(language) ? new Intl.Locale(language).maximize().script : undefined;
+  if (script === undefined) return undefined;
+  return { pattern: new RegExp(scripts[script] ?? String.raw`\p{Script=${script}}`, "u"), script };
+}
 
 /** Whether most of the letters could be of the language; terms and code of other scripts are common in all of them. */
 export function couldBeOf(language: string, text: string): boolean {
   const letters = [...text.matchAll(/\p{Letter}/gu)].map(([letter]) => letter);
-  if (letters.length === 0) return true;
-  const own = letters.filter((letter) => (spoken[language] ?? latin).test(letter)).length / letters.length;
-  return own >= (language in spoken ? 0.2 : 0.5);
+  const spoken = lettersOf(language);
+  if (letters.length === 0 || spoken === undefined) return true;
+  const own = letters.filter((letter) => spoken.pattern.test(letter)).length / letters.length;
+  return own >= (spoken.script === "Latn" ? 0.5 : 0.2);
 }
 
 function share(text: string, pattern: RegExp): number {
