@@ -96,6 +96,19 @@ describe("a client", () => {
     }
   });
 
+  it("takes refusals for the server's until it has answered once", async () => {
+    const { client } = clientOf((_, number) => (number === 2 ? chat("yes") : refusal(400)), {
+      hasAnswered: false,
+      concurrency: 1,
+    });
+    await assert.rejects(client.chat(ask("a")), kind("passing"));
+    await client.chat(ask("b"));
+    await assert.rejects(client.chat(ask("c")), kind("refused"));
+    const never = clientOf(() => refusal(400), { hasAnswered: false, concurrency: 1 });
+    for (let time = 1; time < 8; time++) await assert.rejects(never.client.chat(ask(`${time}`)), kind("passing"));
+    await assert.rejects(never.client.chat(ask("8")), kind("fatal"));
+  });
+
   it("leaves a busy server alone for as long as it says, with every request", async () => {
     const { client, times } = clientOf((_, number) =>
       number === 1 ? refusal(429, "slow down", { "retry-after": "7" }) : chat("yes"),

@@ -41,6 +41,8 @@ export type ClientOptions = {
   /** One for all the clients that spend from it. */
   budget?: Budget;
   store?: AnswerStore | undefined;
+  /** Whether the server is known to answer: until then a refusal is no fault of the one request, and may pass with a mended server. */
+  hasAnswered?: boolean;
   clock?: Clock;
 };
 
@@ -83,6 +85,7 @@ export class EndpointClient {
   readonly #inFlight = new Map<string, Promise<Answered<unknown>>>();
   #structured: StructuredMode;
   #failuresInARow = 0;
+  #hasAnswered: boolean;
 
   constructor(endpoint: Endpoint, options: ClientOptions = {}) {
     const { concurrency = 8, requestsPerMinute, tokensPerMinute } = options;
@@ -96,6 +99,7 @@ export class EndpointClient {
     this.#store = options.store;
     this.#clock = options.clock ?? systemClock;
     this.#structured = options.structured ?? "json_schema";
+    this.#hasAnswered = options.hasAnswered ?? true;
     this.#pace = new Pace({ concurrency, requestsPerMinute, tokensPerMinute }, this.#clock);
   }
 
@@ -229,6 +233,7 @@ export class EndpointClient {
       try {
         const answer = await this.#inTime(send, signal);
         this.#failuresInARow = 0;
+        this.#hasAnswered = true;
         return answer;
       } catch (error) {
         if (!(error instanceof EndpointFailure)) throw error;
@@ -249,9 +254,13 @@ export class EndpointClient {
   /** The same failure; fatal for one that is put off for too long, or one of too many. */
   #givenUp(error: EndpointFailure): EndpointFailure {
     this.counts.failed += 1;
-    if (error.kind === "refused" || error.kind === "fatal") return error;
+    if (error.kind === "fatal" || (error.kind === "refused" && this.#hasAnswered)) return error;
     this.#failuresInARow += 1;
-    if (error.kind !== "busy" && this.#failuresInARow < mostFailuresInARow) return error;
+    if (error.kind !== "busy" && this.#failuresInARow < mostFailuresInARow) {
+      return error.kind === "refused"
+        ? new EndpointFailure("passing", error.message, error.hint, { cause: error })
+        : error;
+    }
     return new EndpointFailure("fatal", error.message, "see to the server, then go on", { cause: error });
   }
 

@@ -56,8 +56,11 @@ export type RecordFilter = (
   context: FilterContext,
 ) => Promise<{ verdict: Verdict; critiques: readonly Critique[] }>;
 
+/** Nobody is asked about what is seen over the whole set. */
+export type SetVerdict = Exclude<Verdict, { decision: "review" }>;
+
 /**
- * Looks at the whole set (near-duplicates, contamination): gets what the record filters kept, in the order of the set, with the
- * kept answer alone in `answers`, and gives one verdict for each in that order.
+ * Looks at the whole set (near-duplicates, contamination): gets what the record filters and the reviewers kept, in the order of the
+ * set, with the kept answer alone in `answers`, and gives one verdict for each in that order.
  */
-export type SetFilter = (records: AsyncIterable<SynthRecord>, context: FilterContext) => AsyncIterable<Verdict>;
+export type SetFilter = (records: AsyncIterable<SynthRecord>, context: FilterContext) => AsyncIterable<SetVerdict>;

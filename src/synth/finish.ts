@@ -1,10 +1,11 @@
 /** The end of a run: filters over the whole set, what people have decided, and the files of it all. */
 import fs from "node:fs";
+import type { CommandContext } from "../base/events.ts";
 import type { Decision } from "../review/decision.ts";
 import { reviewKey } from "../review/fields.ts";
 import { decisionsOn, keyOfRecord, queueLine } from "../review/queue.ts";
 import { chatRecord, writeParquet } from "./chat-output.ts";
-import type { FilterContext, SetFilter, Verdict } from "./filter.ts";
+import type { FilterContext, SetFilter, SetVerdict } from "./filter.ts";
 import { LineFile } from "./line-file.ts";
 import type { EvolvePayload, StepKind } from "./pipeline.ts";
 import { noCost, type SynthRecord } from "./record.ts";
@@ -21,30 +22,36 @@ export type SetCounts = {
   reasons: Record<string, number>;
 };
 
+/** Records between two turns of the event loop. */
+const turnEvery = 100;
+
 type Review = NonNullable<SynthRecord["review"]>;
 
 /**
  * Writes the records, the data and the review queue of what is finished. Doing it again with the same state writes the same files.
- * @throws RookeryError RUN_LOCKED while somebody reviews the queue; FILE_UNWRITABLE; as the filter does.
+ * @throws RookeryError RUN_LOCKED while somebody reviews the queue; FILE_UNWRITABLE; as the filter does; the signal's reason.
  */
 export async function writeOutputs(
   store: RunStore,
   paths: SynthPaths,
   filter: SetFilter,
-  context: FilterContext,
+  context: FilterContext & Pick<CommandContext, "onEvent">,
 ): Promise<SetCounts> {
   const decisions = decisionsOn(paths.review);
   using records = new LineFile(paths.records);
   using data = new LineFile(paths.data);
   using queue = new LineFile(paths.review);
   const counts: SetCounts = { records: 0, kept: 0, review: 0, rejected: 0, reasons: {} };
-  const ask = (doubtful: SynthRecord, review: Review): SynthRecord => {
-    const shown = chatRecord(doubtful, review.answer);
-    queue.add(queueLine({ record: shown, why: { reason: review.reason, detail: review.detail } }));
-    return withDecision(doubtful, review, decisions.get(keyOfRecord(shown)));
+  const decided = (record: SynthRecord): SynthRecord => {
+    if (!record.review) return record;
+    return withDecision(record, record.review, decisions.get(keyOfRecord(chatRecord(record, record.review.answer))));
   };
-  const put = (found: SynthRecord): void => {
-    const record = found.review ? ask(found, found.review) : found;
+  const ask = (record: SynthRecord): void => {
+    if (!record.review) return;
+    const { answer, reason, detail } = record.review;
+    queue.add(queueLine({ record: chatRecord(record, answer), why: { reason, detail } }));
+  };
+  const put = (record: SynthRecord): void => {
     records.add(record);
     counts.records += 1;
     if (record.kept !== undefined) {
@@ -59,7 +66,25 @@ export async function writeOutputs(
   for (const kind of ["generate", "evolve", "answer"] as const) {
     for (const record of rejectedBy(store, kind)) put(record);
   }
-  for await (const record of filtered(store, filter, context)) put(record);
+  const { done, failed } = store.jobs.counts("filter");
+  let looked = 0;
+  const verdicts = filter(keptOf(judged(store), decided), context)[Symbol.asyncIterator]();
+  try {
+    // read a second time: any number of records may lie between one that the filter sees and its verdict
+    for (const doubtful of judged(store)) {
+      if (++looked % turnEvery === 0) {
+        context.onEvent?.({ type: "progress", what: "filtering", done: looked, total: done + failed, unit: "records" });
+        // nothing here waits for anything: signals would not be heard
+        await new Promise((resolve) => setImmediate(resolve));
+        context.signal?.throwIfAborted();
+      }
+      ask(doubtful);
+      const record = decided(doubtful);
+      put(record.kept === undefined ? record : withVerdict(record, (await verdicts.next()).value));
+    }
+  } finally {
+    await verdicts.return?.();
+  }
   records.commit();
   data.commit();
   await writeParquet(paths.data, paths.parquet);
@@ -90,32 +115,23 @@ function unmade(key: string, { domain, language }: { domain: string; language: s
   };
 }
 
-/** The records that came to the filters, in the order of the set, with the verdict of all filters. */
-async function* filtered(store: RunStore, filter: SetFilter, context: FilterContext): AsyncGenerator<SynthRecord> {
-  const kept = async function* (): AsyncGenerator<SynthRecord> {
-    for (const record of judged(store)) {
-      if (record.kept !== undefined) yield { ...record, answers: [record.answers[record.kept]!], kept: 0 };
-    }
-  };
-  const verdicts = filter(kept(), context)[Symbol.asyncIterator]();
-  try {
-    // read a second time: any number of records may lie between one that the filter sees and its verdict
-    for (const record of judged(store)) {
-      if (record.kept === undefined) yield record;
-      else yield withVerdict(record, (await verdicts.next()).value);
-    }
-  } finally {
-    await verdicts.return?.();
+/** What the filters over the whole set see: with the kept answer alone. What a person has accepted is among it. */
+async function* keptOf(
+  records: Iterable<SynthRecord>,
+  decided: (record: SynthRecord) => SynthRecord,
+): AsyncGenerator<SynthRecord> {
+  for (const doubtful of records) {
+    const record = decided(doubtful);
+    if (record.kept !== undefined) yield { ...record, answers: [record.answers[record.kept]!], kept: 0 };
   }
 }
 
-function withVerdict(record: SynthRecord, verdict: Verdict | undefined): SynthRecord {
+function withVerdict(record: SynthRecord, verdict: SetVerdict | undefined): SynthRecord {
   if (verdict?.id !== record.id) throw new Error(`a filter answers for ${verdict?.id}, not for ${record.id}`);
-  if (verdict.decision === "keep") return record;
-  const answer = record.kept!;
-  return withJudgement(record, judgementOf(verdict.decision === "review" ? { ...verdict, answer } : verdict));
+  return verdict.decision === "keep" ? record : withJudgement(record, judgementOf(verdict));
 }
 
+/** The records that came to the filters, in the order of the set. */
 function* judged({ jobs }: RunStore): Generator<SynthRecord> {
   for (const { state, payload, result, reason } of jobs.listByKey("filter")) {
     const record = payload as SynthRecord;

@@ -177,3 +177,9 @@ export function countSteps(jobs: Jobs): { done: number; failed: number; total: n
   }
   return sums;
 }
+
+/** What a step that failed ended with, or null where none did. */
+export function failureOf(jobs: Jobs): string | null {
+  for (const { reason } of jobs.list({ state: "failed" })) return reason;
+  return null;
+}

@@ -1,6 +1,7 @@
 /** From seeds to the first jobs: read once, named by domain, and drawn so that the mixture is what was wanted. */
 import { RookeryError } from "../base/errors.ts";
 import type { CommandContext } from "../base/events.ts";
+import { EndpointFailure } from "../endpoint/failure.ts";
 import type { Jobs, NewJob } from "../jobs/jobs.ts";
 import { familiesNamed, makeTasks, taskFamilies } from "../tasks/generate.ts";
 import type { Task } from "../tasks/task.ts";
@@ -8,7 +9,7 @@ import { type Cell, type MixturePlan, planMixture } from "./mixture.ts";
 import { anyDomain, type SynthOptions } from "./options.ts";
 import { answerJob, drawKey, seedKey, taskKey } from "./pipeline.ts";
 import { noCost, recordId, type SynthRecord } from "./record.ts";
-import type { RunStore } from "./run-store.ts";
+import { RunStore } from "./run-store.ts";
 import { kindOfAnswer, readSeeds, type Seed } from "./seeds.ts";
 import { taskSeedPrefix } from "./steps/answer.ts";
 import { label } from "./steps/generate.ts";
@@ -18,10 +19,18 @@ export type Plan = Omit<MixturePlan, "draws">;
 
 const planItem = "plan";
 const seedsItem = "seeds read";
-const addedAtOnce = 1000;
+/** Few enough to be gone before the collector takes them for what stays. */
+const addedAtOnce = 100;
 
 /** Undefined until the first jobs are there. */
 export const readPlan = (jobs: Jobs): Plan | undefined => jobs.getItem(planItem) as Plan | undefined;
+
+/** Whether a run that ended with `error` holds nothing to go on with: neither answers, nor seeds that were read for a server that failed. */
+export function hasMadeNothing(jobs: Jobs, error: unknown): boolean {
+  const hasSeeds = jobs.getItem(seedsItem) !== undefined && error instanceof EndpointFailure;
+  const { promptTokens, answerTokens } = new RunStore(jobs).spent;
+  return readPlan(jobs) === undefined && !hasSeeds && promptTokens + answerTokens === 0;
+}
 
 /** Does what has not been done yet of: reading the seeds, naming their domains, drawing, making the tasks. */
 export async function prepareJobs(

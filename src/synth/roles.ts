@@ -98,6 +98,7 @@ async function openRole(
     structured: settings.structured,
     price: settings.price,
     ...{ concurrency, requestsPerMinute, tokensPerMinute, retries },
+    hasAnswered: shared.store.spent.answerTokens > 0,
     ...shared,
   });
   return { endpoint: name, model, client };

@@ -1,5 +1,5 @@
 /** Where the parts of a run of synthesis lie, and the reading of what it wrote. */
-import { createReadStream } from "node:fs";
+import fs from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { RookeryError } from "../base/errors.ts";
@@ -39,6 +39,16 @@ export function synthPaths(runsFolder: string, name: string): SynthPaths {
   };
 }
 
+/** Takes away what a run wrote before it made anything; whatever else is in the folder stays. */
+export function removeUnused({ folder, config, state }: SynthPaths): void {
+  for (const file of [config, state, `${state}-wal`, `${state}-shm`]) fs.rmSync(file, { force: true });
+  try {
+    fs.rmdirSync(folder);
+  } catch {
+    // it is not empty
+  }
+}
+
 /**
  * Every record of a run that has ended, one at a time.
  * @throws RookeryError FILE_UNREADABLE; FILE_DAMAGED for a line that is no record.
@@ -47,7 +57,7 @@ export async function* readRecords(recordsFile: string): AsyncGenerator<SynthRec
   let line = 0;
   try {
     for await (const text of createInterface({
-      input: createReadStream(recordsFile),
+      input: fs.createReadStream(recordsFile),
       crlfDelay: Number.POSITIVE_INFINITY,
     })) {
       line += 1;

@@ -4,12 +4,11 @@ import { writeFileAtomic } from "../base/files.ts";
 import { streamKeys, uniform } from "../base/random.ts";
 import { rookeryVersion } from "../base/version.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import type { FilterContext } from "./filter.ts";
 import { makeSetFilter } from "./filters/index.ts";
 import { type SetCounts, writeOutputs } from "./finish.ts";
 import { countInstructions, type InstructionCounts } from "./instruction-counts.ts";
 import type { SynthOptions } from "./options.ts";
-import { countSteps } from "./pipeline.ts";
+import { countSteps, failureOf } from "./pipeline.ts";
 import type { Plan } from "./prepare.ts";
 import type { Cost } from "./record.ts";
 import type { SynthContext } from "./roles.ts";
@@ -30,6 +29,8 @@ export type SynthResult = SetCounts & {
   isComplete: boolean;
   /** Steps whose requests failed each time; --resume tries them again. */
   failedSteps: number;
+  /** What one of them ended with; null where none failed. */
+  failure: string | null;
   /** Null where none were wanted. */
   instructions: InstructionCounts | null;
   /** By all requests of the run, in all its sessions. */
@@ -49,10 +50,10 @@ export type Run = { paths: SynthPaths; options: SynthOptions; jobs: Jobs; starte
 export async function finishRun(run: Run, store: RunStore, plan: Plan, context: SynthContext): Promise<SynthResult> {
   const { paths, options, started } = run;
   context.onEvent?.({ type: "note", message: "filtering the whole set, and writing it" });
-  const filterContext: FilterContext = {
+  const filterContext = {
     critic: undefined,
     seed: Math.floor(uniform(streamKeys(options.seed, "set filters"), 0) * 2 ** 24),
-    signal: context.signal,
+    ...{ signal: context.signal, onEvent: context.onEvent },
   };
   const counts = await writeOutputs(store, paths, makeSetFilter(options.filters, paths.folder), filterContext);
   const { done, failed, total } = countSteps(store.jobs);
@@ -62,6 +63,7 @@ export async function finishRun(run: Run, store: RunStore, plan: Plan, context: 
     reviewFile: fs.existsSync(paths.review) ? paths.review : null,
     ...counts,
     ...{ isComplete: done + failed === total, failedSteps: failed, spent: rounded(store.spent) },
+    failure: failed === 0 ? null : failureOf(store.jobs),
     instructions:
       options.records > 0 && options.seeds.length > 0 ? countInstructions(store.jobs, options.records) : null,
     targets: { domains: plan.domains, languages: plan.languages },

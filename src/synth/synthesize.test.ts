@@ -279,7 +279,70 @@ describe("synthesis", () => {
     assert.match(fs.readFileSync(second.dataFile, "utf8"), /a better answer/);
   });
 
-  it("refuses what cannot work in one line", async () => {
+  it("lets nothing through that a person accepts and an evaluation set holds", async () => {
+    const fetch = scriptedFetch((body) => {
+      if (roleOf(body) !== "critique") return undefined;
+      return Response.json(completionOf(scriptedAnswer(body).replace('"tier":4', '"tier":2')));
+    });
+    const options = optionsOf({ records: 12, evolve: { share: 0 } });
+    const { reviewFile } = await synthesize(options, { fetch });
+    const held = path.join(folder, "held.jsonl");
+    {
+      using queue = ReviewQueue.open(reviewFile!);
+      const [first, second] = queue.items;
+      for (const { key } of [first!, second!]) queue.decide({ key, action: "accept" }, new Date(0));
+      const [{ content }] = first!.record.messages as [{ content: string }];
+      fs.writeFileSync(held, JSON.stringify({ question: content }));
+    }
+    const filters = { ...options.filters, evaluationSets: [{ name: "held", path: held }] };
+    const { kept, reasons } = await synthesize({ ...options, filters, resume: true, config: "given again" }, { fetch });
+    assert.deepEqual([kept, reasons["filter: contaminated"]], [1, 1]);
+  });
+
+  it("ends with what the server says where it never answers, and begins there when it does", async () => {
+    const calm = await synthesize(optionsOf(), { fetch: scriptedFetch() });
+    for (const records of [3, 60]) {
+      const options = optionsOf({ records });
+      const message = "max_tokens is not supported";
+      const never = scriptedFetch(() => Response.json({ error: { message } }, { status: 400 }));
+      await assert.rejects(synthesize(options, { fetch: never }), {
+        code: "ENDPOINT_FAILED",
+        message: RegExp(message),
+      });
+      const { recordsFile, failure } = await synthesize({ ...options, resume: true }, { fetch: scriptedFetch() });
+      assert.equal(failure, null);
+      if (records === 60) assert.ok(fs.readFileSync(recordsFile).equals(fs.readFileSync(calm.recordsFile)));
+    }
+  });
+
+  it("hears a stop while it writes, too, and leaves nothing half-written then or when it is killed", async () => {
+    const tasks = { records: 300, families: ["arithmetic"] };
+    const options = optionsOf({ seeds: [], roles: {}, endpoints: {}, mixture: {}, tasks });
+    const controller = new AbortController();
+    const stopped = synthesize(options, {
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.type === "progress" && event.what === "filtering") controller.abort();
+      },
+    });
+    await assert.rejects(stopped, { code: "INTERRUPTED" });
+    const runFolder = path.join(options.runsFolder, options.name!);
+    assert.deepEqual(fs.readdirSync(runFolder).sort(), ["config.json", "synth.sqlite"]);
+    fs.writeFileSync(path.join(runFolder, ".data.jsonl.tmp-4194303-1-1-1"), "of a process that is gone");
+    const { records, dataFile } = await synthesize({ ...options, resume: true });
+    assert.equal(records, 300);
+    const left = fs.readdirSync(path.dirname(dataFile)).sort();
+    assert.deepEqual(left, [
+      "config.json",
+      "data.jsonl",
+      "data.parquet",
+      "records.jsonl",
+      "summary.json",
+      "synth.sqlite",
+    ]);
+  });
+
+  it("refuses what cannot work in one line, and leaves nothing of it", async () => {
     const cases: [SynthOptionsInput, RegExp][] = [
       [{ roles: { generator: "tabel" } }, /names the endpoint "tabel"/],
       [{ roles: {} }, /no endpoint has the role of the generator/],
@@ -291,8 +354,11 @@ describe("synthesis", () => {
       [{ name: "run-1" }, /already there/],
       [{ name: "nothing", resume: true }, /there is no run "nothing"/],
     ];
+    const names = () => fs.readdirSync(path.join(folder, "runs"));
+    const before = names();
     for (const [more, message] of cases)
       await assert.rejects(synthesize(optionsOf(more), { fetch: scriptedFetch() }), { message });
+    assert.deepEqual(names(), before);
     const options = optionsOf({ records: 3 });
     await synthesize(options, { fetch: scriptedFetch() });
     const changed = { ...options, resume: true, records: 4, config: "given again" };

@@ -2,19 +2,22 @@
 import fs from "node:fs";
 import { parseOptions } from "../base/config.ts";
 import { RookeryError } from "../base/errors.ts";
-import { makeFolder } from "../base/files.ts";
+import { makeFolder, removeStaleTemporaries } from "../base/files.ts";
 import { endsTheWork } from "../endpoint/client.ts";
+import { EndpointFailure } from "../endpoint/failure.ts";
 import { type Jobs, openJobs } from "../jobs/jobs.ts";
 import { makeRecordFilter } from "./filters/index.ts";
 import { type SynthOptions, type SynthOptionsInput, synthOptionsSchema } from "./options.ts";
-import { countSteps, drainJobs } from "./pipeline.ts";
-import { type Plan, prepareJobs } from "./prepare.ts";
+import { countSteps, drainJobs, failureOf } from "./pipeline.ts";
+import { hasMadeNothing, type Plan, prepareJobs } from "./prepare.ts";
 import { Roles, type SynthContext } from "./roles.ts";
 import { adoptFilters, pinOptions, readRunOptions, writeRunOptions } from "./run-config.ts";
-import { type SynthPaths, synthPaths } from "./run-files.ts";
+import { removeUnused, type SynthPaths, synthPaths } from "./run-files.ts";
 import { RunStore } from "./run-store.ts";
 import type { StepContext } from "./steps/step.ts";
 import { finishRun, type Run, type SynthResult } from "./summary.ts";
+
+const seeToServer = "see to the server, then go on with --resume";
 
 /** Work without endpoints waits for nothing. */
 const offlineConcurrency = 4;
@@ -32,8 +35,26 @@ export async function synthesize(asked: SynthOptionsInput, context: SynthContext
   const paths = synthPaths(options.runsFolder, options.name!);
   if (!given.resume) refuseTakenName(paths);
   makeFolder(paths.folder);
-  using jobs = openJobs(paths.state, `the synthesis "${paths.name}"`);
-  if (!given.resume) writeRunOptions(paths, options);
+  let isUnused = false;
+  try {
+    using jobs = openJobs(paths.state, `the synthesis "${paths.name}"`);
+    removeStaleTemporaries(paths.folder);
+    if (!given.resume) writeRunOptions(paths, options);
+    try {
+      return await resumeOrBegin({ paths, options, jobs, started }, given, context);
+    } catch (error) {
+      if (context.signal?.aborted) throw interrupted(paths, options, jobs);
+      isUnused = !given.resume && hasMadeNothing(jobs, error);
+      throw error;
+    }
+  } finally {
+    // a mistake in a configuration does not take its name away
+    if (isUnused) removeUnused(paths);
+  }
+}
+
+async function resumeOrBegin(run: Run, given: SynthOptions, context: SynthContext): Promise<SynthResult> {
+  const { paths, options, jobs } = run;
   pinOptions(jobs, options);
   // a configuration that is given again is that of the run from now on
   if (given.resume && given.config !== undefined) writeRunOptions(paths, options);
@@ -42,13 +63,7 @@ export async function synthesize(asked: SynthOptionsInput, context: SynthContext
     const message = `the filters have changed: ${judgedAgain} records are judged again; what they were answered is kept`;
     context.onEvent?.({ type: "note", message });
   }
-  const end = { paths, options, jobs, started };
-  try {
-    return await runSteps(end, context);
-  } catch (error) {
-    if (context.signal?.aborted) throw interrupted(paths, options, jobs);
-    throw error;
-  }
+  return await runSteps(run, context);
 }
 
 async function runSteps(run: Run, context: SynthContext): Promise<SynthResult> {
@@ -63,7 +78,11 @@ async function runSteps(run: Run, context: SynthContext): Promise<SynthResult> {
     plan = await prepareJobs(store, step, concurrency, context);
     for (const kind of ["evolve", "answer", "filter", "generate"]) jobs.retryFailed(kind);
     const filter = makeRecordFilter(options.filters);
+    const before = countSteps(jobs).done;
     await drainJobs({ ...step, store, filter, scarce: plan.scarce }, concurrency, onEvent);
+    const failure = failureOf(jobs);
+    // a session of failures alone is one
+    if (failure !== null && countSteps(jobs).done === before) throw new EndpointFailure("fatal", failure, seeToServer);
   } catch (error) {
     if (signal?.aborted || !endsTheWork(error) || plan === undefined) throw error;
     const result = await finishRun(run, store, plan, context);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { RookeryError } from "../../base/errors.ts";
@@ -5,6 +6,7 @@ import { readJsonFile, writeFileAtomic } from "../../base/files.ts";
 import { rookeryVersion } from "../../base/version.ts";
 import { datasetPage } from "../../report/dataset-page.ts";
 import { reportSynthesis, type SynthReport } from "../../synth/report.ts";
+import { readRunOptions } from "../../synth/run-config.ts";
 import { readRecords, synthPaths } from "../../synth/run-files.ts";
 import { defineCommand } from "../command.ts";
 import { runsFolderOption } from "../model.ts";
@@ -48,9 +50,18 @@ export const command = defineCommand({
   describe: describeReport,
 });
 
-/** Writes the page of a run that has ended. @throws RookeryError UNKNOWN_FORMAT, FILE_UNREADABLE, FILE_DAMAGED, FILE_UNWRITABLE. */
+/**
+ * Writes the page of a run that has ended.
+ * @throws RookeryError MODEL_NOT_FOUND, BAD_DATA, UNKNOWN_FORMAT, FILE_UNREADABLE, FILE_DAMAGED, FILE_UNWRITABLE.
+ */
 export async function reportRun({ run, runsFolder, write, seed }: z.output<typeof schema>): Promise<ReportResult> {
   const paths = synthPaths(runsFolder, run);
+  if (!existsSync(paths.summary)) {
+    // throws for a run that is not there at all
+    readRunOptions(runsFolder, run);
+    const hint = `go on with it: rookery synth run --resume --name ${run}`;
+    throw new RookeryError("BAD_DATA", `the run "${run}" has not written its data set yet`, hint);
+  }
   const summary = summarySchema.safeParse(readJsonFile(paths.summary));
   if (!summary.success) {
     throw new RookeryError(

@@ -49,10 +49,17 @@ describe("rookery synth", () => {
     for (const words of [
       ["run", "--resume", "--name", "none"],
       ["filter", "none"],
+      ["report", "none"],
     ]) {
       const { code, stderr } = await run(...words);
       assert.equal(code, 2);
       assert.match(stderr, /there is no run \\"none\\"/);
     }
+    const begun = path.join(root, "begun");
+    fs.mkdirSync(begun);
+    fs.copyFileSync(path.join(root, "sums", "config.json"), path.join(begun, "config.json"));
+    const { code, stderr } = await run("report", "begun");
+    assert.equal(code, 2);
+    assert.match(stderr, /the run \\"begun\\" has not written its data set yet/);
   });
 });

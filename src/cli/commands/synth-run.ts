@@ -43,7 +43,7 @@ function describeInstructions({ instructions }: SynthResult): string[] {
 }
 
 function describe(result: SynthResult): string[] {
-  const { records, kept, review, rejected, reasons, spent, seconds, failedSteps, reviewFile } = result;
+  const { records, kept, review, rejected, reasons, spent, seconds, failedSteps, failure, reviewFile } = result;
   const tokens = spent.promptTokens + spent.answerTokens;
   const money = spent.money > 0 ? `, ${Number(spent.money.toFixed(4))} in money` : "";
   const most = Object.entries(reasons)
@@ -54,7 +54,9 @@ function describe(result: SynthResult): string[] {
     ...describeInstructions(result),
     ...most.map(([reason, count]) => `  ${count} ${reason}`),
     `${shortNumber(tokens)} tokens${money}; ${formatDuration(seconds)}`,
-    ...(failedSteps > 0 ? [`${failedSteps} steps failed for want of an answer; --resume tries them again`] : []),
+    ...(failure === null
+      ? []
+      : [`${failedSteps} steps failed for want of an answer; --resume tries them again`, `  such as: ${failure}`]),
     `data: ${result.dataFile}, ${result.parquetFile}`,
     `every record, with its origin and its fate: ${result.recordsFile}`,
     ...(reviewFile === null

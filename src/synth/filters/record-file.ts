@@ -37,6 +37,7 @@ export class RecordFile implements Disposable {
     return this.#count - 1;
   }
 
+  /** @param into [recordBytes] */
   read(index: number, into: Uint8Array): void {
     this.#try(() => readAll(this.#descriptor, into, index * this.#recordBytes));
   }
