@@ -49,6 +49,32 @@ function activatedBy(config: ModelConfig): (intermediateSize: number) => number 
   return (width) => one + (width - 1) * (two - one);
 }
 
+/** The shapes of that many heads, the fewest layers first: all but the width of the experts. Empty past the widest. */
+function shapesWith(heads: number, family: ModelConfig): ModelConfig[] {
+  const { claShareFactor } = family;
+  const hiddenSize = Math.round((heads * family.hiddenSize) / family.numAttentionHeads);
+  if (hiddenSize > mostWidth) return [];
+  const numKeyValueHeads = keyValueHeadsFor(heads, family);
+  const layersWanted = (hiddenSize * family.numHiddenLayers) / family.hiddenSize;
+  const least = Math.max(1, Math.floor(layersWanted / 1.3 / claShareFactor)) * claShareFactor;
+  const most = Math.min(mostLayers, Math.max(least, layersWanted * 1.3));
+  return Array.from({ length: Math.floor((most - least) / claShareFactor) + 1 }, (_, index) => {
+    const numHiddenLayers = least + index * claShareFactor;
+    return { ...family, hiddenSize, numAttentionHeads: heads, numKeyValueHeads, numHiddenLayers };
+  });
+}
+
+/** How far a member's proportions are from the family's, in logarithms: width to depth, experts to width, sharing of KV heads. */
+function distortionOf(member: ModelConfig, family: ModelConfig): number {
+  const proportions = (config: ModelConfig) => [
+    config.hiddenSize / config.numHiddenLayers,
+    config.intermediateSize / config.hiddenSize,
+    config.numKeyValueHeads / config.numAttentionHeads,
+  ];
+  const wanted = proportions(family);
+  return proportions(member).reduce((sum, value, index) => sum + Math.abs(Math.log(value / wanted[index]!)), 0);
+}
+
 /**
  * The member of the family with about that many activated parameters: whole CLA groups of layers, whole heads, and the proportions
  * of width to depth and of experts to width as near to the family's as they come.
@@ -61,44 +87,26 @@ export function familyMember(
 ): ModelConfig {
   const own = account(family).parameters.activated;
   if (Math.abs(activatedParameters / own - 1) < presetTolerance) return family;
-  const aspect = family.hiddenSize / family.numHiddenLayers;
-  const expansion = family.intermediateSize / family.hiddenSize;
-  const headsPerHidden = (family.numAttentionHeads * family.headDim) / family.hiddenSize;
-  const sharing = family.numKeyValueHeads / family.numAttentionHeads;
   let best: { config: ModelConfig; distance: number } | undefined;
   let isTooLarge = false;
   let smallest = Number.POSITIVE_INFINITY;
   for (let heads = 1; heads <= 1024 && !isTooLarge; heads++) {
-    const hiddenSize = Math.round((heads * family.headDim) / headsPerHidden);
-    if (hiddenSize > mostWidth) break;
-    const numKeyValueHeads = keyValueHeadsFor(heads, family);
-    const sharingDistance = Math.abs(Math.log(numKeyValueHeads / heads / sharing));
-    const layersWanted = hiddenSize / aspect;
-    const least = Math.max(1, Math.floor(layersWanted / 1.3 / family.claShareFactor)) * family.claShareFactor;
-    for (
-      let layers = least;
-      layers <= Math.min(mostLayers, Math.max(least, layersWanted * 1.3));
-      layers += family.claShareFactor
-    ) {
-      const shape = { ...family, hiddenSize, numAttentionHeads: heads, numKeyValueHeads, numHiddenLayers: layers };
+    for (const [index, shape] of shapesWith(heads, family).entries()) {
       const activated = activatedBy(shape);
       smallest = Math.min(smallest, activated(widthStep));
       // more layers, and more heads, only make it larger
       if (activated(widthStep) > (1 + tolerance) * activatedParameters) {
-        if (layers === least) isTooLarge = true;
+        isTooLarge = index === 0;
         break;
       }
       const exact = 1 + (activatedParameters - activated(1)) / (activated(2) - activated(1));
       const intermediateSize = Math.max(widthStep, Math.round(exact / widthStep) * widthStep);
       const error = Math.abs(activated(intermediateSize) / activatedParameters - 1);
-      if (error > tolerance) continue;
-      const distortion =
-        Math.abs(Math.log(hiddenSize / layers / aspect)) +
-        Math.abs(Math.log(intermediateSize / hiddenSize / expansion)) +
-        sharingDistance;
-      if (distortion > Math.log(mostDistortion)) continue;
-      const distance = distortion + 10 * error + unsplitWeight * missingHalvings(numKeyValueHeads);
-      if (!best || distance < best.distance) best = { config: { ...shape, intermediateSize }, distance };
+      const config = { ...shape, intermediateSize };
+      const distortion = distortionOf(config, family);
+      if (error > tolerance || distortion > Math.log(mostDistortion)) continue;
+      const distance = distortion + 10 * error + unsplitWeight * missingHalvings(shape.numKeyValueHeads);
+      if (!best || distance < best.distance) best = { config, distance };
     }
   }
   if (best) return best.config;
