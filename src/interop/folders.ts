@@ -18,8 +18,7 @@ export function folderOfRunOrDirectory(model: string, runsFolder: string): strin
 /** What people call a model: the name of the run that it lies in, or the last part of its path. */
 export function nameOfModel(model: string): string {
   const folder = path.resolve(model);
-  const around = path.dirname(folder);
   // a run can be called "model", too
-  const isOfRun = path.basename(folder) === "model" && fs.existsSync(path.join(around, "config.json"));
-  return path.basename(isOfRun ? around : folder);
+  const isPath = model !== path.basename(model);
+  return path.basename(isPath && path.basename(folder) === "model" ? path.dirname(folder) : folder);
 }
