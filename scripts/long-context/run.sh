@@ -11,10 +11,10 @@ make() {
   [ -e "retrieval/$file.jsonl" ] || $rookery tasks retrieval "retrieval/$file.jsonl" "$@"
 }
 make tiny --kinds words --kinds copy --min-characters 10 --max-characters 60 --count 100000 --seed 1
-make short --kinds words --kinds copy --kinds passkey --kinds key-value --kinds key-value --kinds lines --kinds lines \
-  --min-characters 30 --max-characters 220 --questions 3 --count 60000 --seed 2
-make long --kinds passkey --kinds key-value --kinds key-value --kinds lines \
-  --min-characters 700 --max-characters 2200 --facts 6 --questions 6 --count 6000 --seed 3
+make short --kinds words --kinds copy --kinds passkey --kinds key-value --kinds key-value --kinds lines --kinds lines --kinds lines \
+  --min-characters 30 --max-characters 220 --questions 4 --count 60000 --seed 2
+make long --kinds passkey --kinds key-value --kinds lines --kinds lines --kinds lines \
+  --min-characters 700 --max-characters 2200 --facts 10 --questions 10 --count 6000 --seed 3
 train() {
   if [ -e "runs/$1/config.json" ]; then $rookery train --resume --name "$1" $flags; else $rookery train --config "$(dirname "$0")/$2" --name "$1" ${3:-} $flags; fi
 }
