@@ -47,8 +47,8 @@ export const recipeOptionsSchema = z.strictObject({
     .number()
     .positive()
     .max(100_000)
-    .default(11)
-    .describe("about how long all stages together may take")
+    .default(10)
+    .describe("about how long all stages together may take; the FP8 release and the last measurements come on top")
     .meta({ valueName: "N" }),
   quick: z.boolean().default(false).describe("in a third of the time: a first impression"),
   steps: z
@@ -93,7 +93,7 @@ export type RecipeResult = Omit<Required<RecipeState>, "format" | "rookeryVersio
   releases: Releases;
 };
 
-const quickShare = 0.28;
+const quickShare = 0.25;
 
 /** What a small model wants: rates a hundred times those of a large one, and no dropout, since tasks never run out. */
 const sequenceLength = 512;

@@ -20,7 +20,8 @@ const peakRead = kernel("rookery_peak_read", { pool: "memory", memory: "memory",
 export function measurePeakFlops(pool: ThreadPool, computeType: keyof typeof dtypeCodes): number {
   const { threads } = pool;
   using scratch = new NativeMemory(1024 * threads);
-  const call = { dtype: dtypeCodes[computeType], rounds: 50_000, threads };
+  // some milliseconds: shorter ones end before all threads are under way, and a run then seemed faster than the peak
+  const call = { dtype: dtypeCodes[computeType], rounds: 400_000, threads };
   let best = 0;
   for (let round = 0; round < 8; round++) {
     const start = performance.now();
